@@ -1,0 +1,333 @@
+"""Extremal perturbations: the mask of a given area that maximally affects a network's output.
+
+Source: Fong, Patrick and Vedaldi, "Understanding Deep Networks via Extremal Perturbations and
+Smooth Masks", ICCV 2019. Shapes: B images, A areas, [H, W, C] pixels.
+"""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import functools
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from perturb.area import binarise
+from perturb.errors import UserError, did_you_mean
+from perturb.perturbations import perturb, pyramid
+from perturb.solvers import MODES, Settings, solve
+
+Function = Callable[[jax.Array], jax.Array]  # [N, H, W, C] -> [N, K], or [N, h, w, K]
+Game = Literal['preserve', 'delete', 'hybrid']
+Objective = Literal['score', 'contrastive']
+Perturbation = Literal['blur', 'fade']
+
+DEFAULT_AREAS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+
+
+class ExtremalResult(NamedTuple):
+  """Extremal perturbations of B images at A areas.
+
+  Attributes:
+    areas: `[A]`, the areas asked for.
+    masks: `[B, A, H, W]` in [0, 1]. 1 marks the region of area a: what `preserve` keeps, what
+      `delete` removes.
+    parameters: `[B, A, h, w]`, the low-resolution parameters of the masks.
+    mean_area: `[B, A]`, mean of each mask.
+    share_area: `[B, A]`, share of its pixels above 1/2.
+    scores: `[B, A]`, Phi(m (x) x), the score with only the region kept.
+    deleted_scores: `[B, A]`, Phi((1 - m) (x) x), the score with the region removed.
+    binary_scores: `[B, A]`, the score with exactly the a |Omega| largest mask pixels kept.
+    full_score: `[B]`, Phi(x).
+    blank_score: `[B]`, Phi of the fully perturbed image.
+    rewards: `[B, A, T]`, what the solver maximised, at each iteration.
+    area_losses: `[B, A, T]`, R_a at each iteration (zeros in the `fast` mode).
+  """
+  areas: jax.Array
+  masks: jax.Array
+  parameters: jax.Array
+  mean_area: jax.Array
+  share_area: jax.Array
+  scores: jax.Array
+  deleted_scores: jax.Array
+  binary_scores: jax.Array
+  full_score: jax.Array
+  blank_score: jax.Array
+  rewards: jax.Array
+  area_losses: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class _Game:
+  """What is maximised, apart from the network and the image."""
+  game: Game
+  objective: Objective
+  perturbation: Perturbation
+  levels: int
+  sigma_max: float
+  normalised: bool
+
+
+def class_scores(outputs: jax.Array) -> jax.Array:
+  """`[N, K]` as it is, or a map `[N, h, w, K]` as its spatial mean `[N, K]`."""
+  return outputs.reshape(outputs.shape[0], -1, outputs.shape[-1]).mean(axis=1)
+
+
+def _pick(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+  return jnp.take_along_axis(class_scores(outputs), targets[:, None], axis=1)[:, 0]
+
+
+def contrast(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+  """Score of the target minus the best score of any other class: `[N]`."""
+  scores = class_scores(outputs)
+  chosen = jnp.arange(scores.shape[1]) == targets[:, None]
+  return _pick(outputs, targets) - jnp.max(jnp.where(chosen, -jnp.inf, scores), axis=1)
+
+
+def _perturbed(x: jax.Array, g: _Game) -> jax.Array:
+  return pyramid(x, g.perturbation, levels=g.levels, sigma_max=g.sigma_max, normalised=g.normalised)
+
+
+def _reward(f: Function, pyramids: jax.Array, targets: jax.Array, g: _Game):
+  value = _pick if g.objective == 'score' else contrast
+
+  def seen(masks, mirror):
+    images = perturb(pyramids, masks)
+    images = jnp.where(mirror, images[:, :, ::-1], images)
+    return value(f(images), targets)
+
+  def reward(masks: jax.Array, mirror: jax.Array) -> jax.Array:
+    if g.game == 'preserve':
+      return seen(masks, mirror)
+    if g.game == 'delete':
+      return -seen(1 - masks, mirror)
+    return seen(masks, mirror) - seen(1 - masks, mirror)
+
+  return reward
+
+
+def _solve_chunk(f, x, targets, areas, key, g: _Game, settings: Settings) -> dict[str, jax.Array]:
+  """P problems at once: x `[P, H, W, C]`, targets `[P]`, areas `[P]`."""
+  pyramids = _perturbed(x, g)
+  solution = solve(_reward(f, pyramids, targets, g), x.shape[1:3], areas, key, settings)
+  masks = solution.masks
+
+  def score(masks):
+    return _pick(f(perturb(pyramids, masks)), targets)
+
+  return {
+      'masks': masks, 'parameters': solution.parameters, 'mean_area': masks.mean((1, 2)),
+      'share_area': (masks > 0.5).mean((1, 2)), 'scores': score(masks),
+      'deleted_scores': score(1 - masks), 'binary_scores': score(binarise(masks, areas)),
+      'rewards': solution.rewards, 'area_losses': solution.area_losses}
+
+
+def _split(f: Function) -> tuple[list[Any], Callable[[list[Any]], Function]]:
+  """The arrays inside a callable pytree, and how to put them back."""
+  leaves, tree = jax.tree.flatten(f)
+  is_array = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
+  rest = tuple(None if array else leaf for leaf, array in zip(leaves, is_array, strict=True))
+  arrays = [leaf for leaf, array in zip(leaves, is_array, strict=True) if array]
+  return arrays, _Joiner(tree, rest)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Joiner:
+  """Hashable, so that one network compiles once."""
+  tree: Any
+  rest: tuple[Any, ...]
+
+  def __call__(self, arrays: list[Any]) -> Function:
+    remaining = iter(arrays)
+    leaves = [next(remaining) if leaf is None else leaf for leaf in self.rest]
+    return jax.tree.unflatten(self.tree, leaves)
+
+
+@functools.partial(jax.jit, static_argnames=('join', 'g', 'settings', 'chunk'))
+def _extremal(arrays, x, targets, areas, key, *, join, g: _Game, settings: Settings,
+              chunk: int) -> ExtremalResult:
+  f = join(arrays)
+  n_images, n_areas = x.shape[0], areas.shape[0]
+  problems = n_images * n_areas
+  chunks = -(-problems // chunk)
+  # The last chunk is filled up with repeats of the last problem.
+  index = jnp.minimum(jnp.arange(chunks * chunk), problems - 1).reshape(chunks, chunk)
+
+  def solve_some(some):
+    image, area = some // n_areas, some % n_areas
+    return _solve_chunk(f, x[image], targets[image], areas[area], key, g, settings)
+
+  solved = jax.lax.map(solve_some, index)
+  solved = {name: value.reshape(-1, *value.shape[2:])[:problems].reshape(
+      n_images, n_areas, *value.shape[2:]) for name, value in solved.items()}
+
+  def ends(args):
+    image, target = args
+    levels = _perturbed(image[None], g)
+    return _pick(f(image[None]), target[None])[0], _pick(f(levels[:, 0]), target[None])[0]
+
+  full, blank = jax.lax.map(ends, (x, targets))
+  return ExtremalResult(areas=areas, full_score=full, blank_score=blank, **solved)
+
+
+def default_chunk() -> int:
+  """Problems solved side by side: one on a CPU, where a larger batch outgrows the caches."""
+  return 1 if jax.default_backend() == 'cpu' else 32
+
+
+def settings_of(mode: str, **overrides: Any) -> Settings:
+  """The settings of a mode with some of them changed.
+
+  Raises:
+    UserError: for an unknown mode or setting, with its near matches.
+  """
+  if mode not in MODES:
+    hint = did_you_mean(mode, list(MODES)) or f'; the modes are {", ".join(MODES)}'
+    raise UserError(f'mode {mode!r} is not known{hint}')
+  fields = [field.name for field in dataclasses.fields(MODES[mode])]
+  for name in overrides:
+    if name not in fields:
+      hint = did_you_mean(name, fields) or f'; it has {", ".join(fields)}'
+      raise UserError(f'mode {mode!r} has no setting {name!r}{hint}')
+  return dataclasses.replace(MODES[mode], **overrides)
+
+
+def _choose(field: str, value: str, choices: Any) -> None:
+  allowed = get_args(choices)
+  if value not in allowed:
+    raise UserError(f'{field} must be one of {", ".join(allowed)}, not {value!r}')
+
+
+def check_areas(areas: Sequence[float]) -> tuple[float, ...]:
+  """Areas as floats.
+
+  Raises:
+    UserError: names the first one that is not between 0 and 1.
+  """
+  if not len(areas):
+    raise UserError('areas: give at least one, a fraction of the image between 0 and 1')
+  for area in areas:
+    if not isinstance(area, int | float | np.number | np.ndarray) or not 0 < area < 1:
+      raise UserError(f'area {area!r}: an area is a fraction of the image between 0 and 1, '
+                      'both excluded')
+  return tuple(float(area) for area in areas)
+
+
+def extremal_perturbation(
+    f: Function, x: jax.Array | np.ndarray, target: int | Sequence[int] | jax.Array | np.ndarray,
+    areas: Sequence[float] = DEFAULT_AREAS, *, key: jax.Array | None = None, mode: str = 'fast',
+    game: Game = 'preserve', objective: Objective = 'score', perturbation: Perturbation = 'blur',
+    levels: int = 8, sigma_max: float = 20.0, chunk: int | None = None,
+    **settings: Any) -> ExtremalResult:
+  """Finds, for each image and area, the mask that maximally affects one output of a network.
+
+  m_a = argmax Phi(m (x) x) over smooth masks of area a (eq. 2), for each area on its own, as one
+  compiled call.
+
+  Example:
+    >>> net = perturb.nets.load('efficientnet_lite0')
+    >>> result = extremal_perturbation(net, x, target=285, areas=[0.05, 0.1])
+    >>> result.masks.shape
+    (1, 2, 224, 224)
+
+  Args:
+    f: any differentiable function of images `[N, H, W, C]` to scores `[N, K]`, or to a map
+      `[N, h, w, K]` whose spatial mean is the score; before the softmax. It must treat the images
+      of a batch independently. A callable pytree such as `jax.tree_util.Partial(net.apply,
+      variables)` has its arrays passed as arguments; a plain function, compiled in.
+    x: images `[B, H, W, C]` as `f` takes them, or one image `[H, W, C]`.
+    target: index in [0, K) of the class or channel, one for all images or `[B]`.
+    areas: fractions of the image, each in (0, 1).
+    key: PRNG key, `jax.random.key(0)` by default. The same key gives the same result.
+    mode: 'fast' (ours), 'paper' or 'torchray' (as the authors' released code); see
+      `perturb.solvers`.
+    game: 'preserve' maximises Phi(m (x) x), 'delete' minimises Phi((1 - m) (x) x), 'hybrid'
+      maximises their difference.
+    objective: 'score', or 'contrastive': the score minus the best other class.
+    perturbation: 'blur', or 'fade' to zero (the training mean, for a normalised input).
+    levels: of the blur pyramid.
+    sigma_max: of the strongest blur, in pixels.
+    chunk: problems (image, area) solved side by side: bounds the memory; 1 on a CPU and 32 on
+      an accelerator by default.
+    **settings: of the mode, e.g. `iterations`, `learning_rate`.
+
+  Returns:
+    An `ExtremalResult`.
+
+  Raises:
+    UserError: names the argument that does not fit and what would.
+  """
+  x = jnp.asarray(x, jnp.float32)
+  if x.ndim == 3:
+    x = x[None]
+  if x.ndim != 4:
+    raise UserError(f'x must be [B, H, W, C] or [H, W, C], not of shape {x.shape}')
+  areas = check_areas(areas)
+  _choose('game', game, Game)
+  _choose('objective', objective, Objective)
+  _choose('perturbation', perturbation, Perturbation)
+  resolved = settings_of(mode, **settings)
+  targets = _check_targets(f, x, target)
+  chunk = min(chunk or default_chunk(), len(areas) * x.shape[0])
+  arrays, join = _split(f)
+  return _extremal(
+      arrays, x, targets, jnp.asarray(areas, jnp.float32),
+      jax.random.key(0) if key is None else key, join=join, settings=resolved, chunk=chunk,
+      g=_Game(game, objective, perturbation, levels, sigma_max, normalised=mode != 'torchray'))
+
+
+def _check_targets(f: Function, x: jax.Array, target: Any) -> jax.Array:
+  shape = jax.eval_shape(f, x[:1]).shape
+  if len(shape) not in (2, 4):
+    raise UserError(f'f must return [N, K] or [N, h, w, K], not {shape}')
+  targets = np.asarray(target)
+  if not np.issubdtype(targets.dtype, np.integer) or targets.shape not in ((), x.shape[:1]):
+    raise UserError(f'target must be one integer or {x.shape[0]} of them, not {target!r}')
+  if targets.min() < 0 or targets.max() >= shape[-1]:
+    raise UserError(f'target {target}: f has outputs 0 to {shape[-1] - 1}')
+  return jnp.broadcast_to(jnp.asarray(targets, jnp.int32), x.shape[:1])
+
+
+def smallest_area(result: ExtremalResult, fraction: float = 1.0) -> np.ndarray:
+  """a* = min{a : Phi(m_a (x) x) >= Phi_0} (eq. 3), Phi_0 = fraction Phi(x).
+
+  Args:
+    result: of the game 'preserve' or 'hybrid'.
+    fraction: tau of Phi_0 = tau Phi(x).
+
+  Returns:
+    `[B]`: a*, or NaN where no area asked for reaches Phi_0.
+  """
+  threshold = fraction * np.asarray(result.full_score)[:, None]
+  reached = np.asarray(result.scores) >= threshold
+  smallest = np.where(reached, np.asarray(result.areas), np.inf).min(axis=1)
+  return np.where(np.isinf(smallest), np.nan, smallest)
+
+
+def is_monotonic(result: ExtremalResult, fraction: float = 1.0) -> np.ndarray:
+  """Whether a_1 <= a_2 implies Phi(m_a1 (x) x) <= Phi(m_a2 (x) x) for all areas below a* (eq. 8).
+
+  Returns:
+    `[B]` booleans; true where fewer than two areas lie below a*. Without an a*, all areas count.
+  """
+  order = np.argsort(np.asarray(result.areas))
+  areas = np.asarray(result.areas)[order]
+  scores = np.asarray(result.scores)[:, order]
+  limit = smallest_area(result, fraction)
+  limit = np.where(np.isnan(limit), np.inf, limit)
+  both_below = areas[None, 1:] < limit[:, None]
+  return np.all((np.diff(scores, axis=1) >= 0) | ~both_below, axis=1)
+
+
+def kept_fraction(result: ExtremalResult, saturation: float = 1.25) -> np.ndarray:
+  """v = min((Phi(m_a (x) x) - Phi_min) / (Phi_0 - Phi_min), 1.25), the bars of the area growth.
+
+  Source: supplement eq. 1, which prints `max` where its text says that the bar saturates.
+
+  Returns:
+    `[B, A]`; Phi_min is the score of the fully perturbed image.
+  """
+  blank = np.asarray(result.blank_score)[:, None]
+  rise = np.asarray(result.full_score)[:, None] - blank
+  return np.minimum((np.asarray(result.scores) - blank) / rise, saturation)
