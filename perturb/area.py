@@ -55,7 +55,7 @@ def reference(values: jax.Array, zeros: jax.Array) -> jax.Array:
   threshold = kth_smallest(values, jnp.clip(zeros, 0, n - 1))[:, None]
   above, tied = values > threshold, values == threshold
   ones = n - zeros - jnp.sum(above, axis=1)
-  share = jnp.clip(ones / jnp.maximum(jnp.sum(tied, axis=1), 1), 0, 1)
+  share = jnp.clip(ones / jnp.sum(tied, axis=1), 0, 1)
   return jnp.where(above, 1.0, jnp.where(tied, share[:, None], 0.0))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from perturb.area import binarise
 from perturb.errors import UserError, did_you_mean
 from perturb.perturbations import perturb, pyramid
-from perturb.solvers import MODES, Settings, solve
+from perturb.solvers import MODES, Settings, initial_parameters, lattice_shape, solve
 
 Function = Callable[[jax.Array], jax.Array]  # [N, H, W, C] -> [N, K], or [N, h, w, K]
 Game = Literal['preserve', 'delete', 'hybrid']
@@ -107,10 +107,10 @@ def _reward(f: Function, pyramids: jax.Array, targets: jax.Array, g: _Game):
   return reward
 
 
-def _solve_chunk(f, x, targets, areas, key, g: _Game, settings: Settings) -> dict[str, jax.Array]:
-  """P problems at once: x `[P, H, W, C]`, targets `[P]`, areas `[P]`."""
+def _solve_chunk(f, x, targets, areas, start, g: _Game, settings: Settings) -> dict[str, jax.Array]:
+  """P problems at once: x `[P, H, W, C]`, targets `[P]`, areas `[P]`, start `[P, h, w]`."""
   pyramids = _perturbed(x, g)
-  solution = solve(_reward(f, pyramids, targets, g), x.shape[1:3], areas, key, settings)
+  solution = solve(_reward(f, pyramids, targets, g), x.shape[1:3], areas, start, settings)
   masks = solution.masks
 
   def score(masks):
@@ -145,7 +145,7 @@ class _Joiner:
 
 
 @functools.partial(jax.jit, static_argnames=('join', 'g', 'settings', 'chunk'))
-def _extremal(arrays, x, targets, areas, key, *, join, g: _Game, settings: Settings,
+def _extremal(arrays, x, targets, areas, start, *, join, g: _Game, settings: Settings,
               chunk: int) -> ExtremalResult:
   f = join(arrays)
   n_images, n_areas = x.shape[0], areas.shape[0]
@@ -156,7 +156,8 @@ def _extremal(arrays, x, targets, areas, key, *, join, g: _Game, settings: Setti
 
   def solve_some(some):
     image, area = some // n_areas, some % n_areas
-    return _solve_chunk(f, x[image], targets[image], areas[area], key, g, settings)
+    return _solve_chunk(f, x[image], targets[image], areas[area],
+                        start[image, area], g, settings)
 
   solved = jax.lax.map(solve_some, index)
   solved = {name: value.reshape(-1, *value.shape[2:])[:problems].reshape(
@@ -216,7 +217,8 @@ def check_areas(areas: Sequence[float]) -> tuple[float, ...]:
 
 def extremal_perturbation(
     f: Function, x: jax.Array | np.ndarray, target: int | Sequence[int] | jax.Array | np.ndarray,
-    areas: Sequence[float] = DEFAULT_AREAS, *, key: jax.Array | None = None, mode: str = 'fast',
+    areas: Sequence[float] = DEFAULT_AREAS, *, key: jax.Array | None = None,
+    start: jax.Array | np.ndarray | None = None, mode: str = 'fast',
     game: Game = 'preserve', objective: Objective = 'score', perturbation: Perturbation = 'blur',
     levels: int = 8, sigma_max: float = 20.0, chunk: int | None = None,
     **settings: Any) -> ExtremalResult:
@@ -240,6 +242,8 @@ def extremal_perturbation(
     target: index in [0, K) of the class or channel, one for all images or `[B]`.
     areas: fractions of the image, each in (0, 1).
     key: PRNG key, `jax.random.key(0)` by default. The same key gives the same result.
+    start: parameters to start from, e.g. of another result: `[B, A, h, w]` in [0, 1], or any shape
+      that broadcasts to it. By default each mode's own.
     mode: 'fast' (ours), 'paper' or 'torchray' (as the authors' released code); see
       `perturb.solvers`.
     game: 'preserve' maximises Phi(m (x) x), 'delete' minimises Phi((1 - m) (x) x), 'hybrid'
@@ -273,8 +277,21 @@ def extremal_perturbation(
   arrays, join = _split(f)
   return _extremal(
       arrays, x, targets, jnp.asarray(areas, jnp.float32),
-      jax.random.key(0) if key is None else key, join=join, settings=resolved, chunk=chunk,
+      _check_start(start, key, x, len(areas), resolved), join=join, settings=resolved, chunk=chunk,
       g=_Game(game, objective, perturbation, levels, sigma_max, normalised=mode != 'torchray'))
+
+
+def _check_start(start: Any, key: jax.Array | None, x: jax.Array, n_areas: int,
+                 settings: Settings) -> jax.Array:
+  size = (x.shape[1], x.shape[2])
+  shape = (x.shape[0], n_areas, *lattice_shape(size, settings))
+  if start is None:
+    # The same for every problem: a result does not depend on what it is batched with.
+    start = initial_parameters(size, jax.random.key(0) if key is None else key, settings)
+  try:
+    return jnp.broadcast_to(jnp.asarray(start, jnp.float32), shape)
+  except ValueError as error:
+    raise UserError(f'start must have the shape {shape}, not {np.shape(start)}') from error
 
 
 def _check_targets(f: Function, x: jax.Array, target: Any) -> jax.Array:

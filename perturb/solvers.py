@@ -116,7 +116,23 @@ class Solution(NamedTuple):
   area_losses: jax.Array
 
 
-def solve(reward: Reward, size: tuple[int, int], areas: jax.Array, key: jax.Array,
+def lattice_shape(size: tuple[int, int], settings: Settings) -> tuple[int, int]:
+  """(h, w) of a mode's parameters, for an image of (H, W) pixels."""
+  if isinstance(settings, Penalised):
+    return settings.lattice(size).shape
+  spacing = max(min(size) / settings.nodes, 1)
+  return round(size[0] / spacing), round(size[1] / spacing)
+
+
+def initial_parameters(size: tuple[int, int], key: jax.Array, settings: Settings) -> jax.Array:
+  """Where a mode starts from, `[h, w]`: ones, or 1/2 with a little noise in the `fast` mode."""
+  shape = lattice_shape(size, settings)
+  if isinstance(settings, Penalised):
+    return jnp.ones(shape)
+  return 0.5 + 1e-3 * jax.random.normal(key, shape)
+
+
+def solve(reward: Reward, size: tuple[int, int], areas: jax.Array, start: jax.Array,
           settings: Settings) -> Solution:
   """Maximises the rewards of P masks of given areas.
 
@@ -124,12 +140,12 @@ def solve(reward: Reward, size: tuple[int, int], areas: jax.Array, key: jax.Arra
     reward: of masks; each problem's must depend on its own mask alone.
     size: (H, W) of the image in pixels.
     areas: `[P]` in (0, 1).
-    key: PRNG key; breaks the ties of a reward that is flat.
+    start: `[P, h, w]` in [0, 1], the parameters to start from; see `initial_parameters`.
     settings: one of `MODES`, or a variant of it.
   """
   if isinstance(settings, Fast):
-    return _solve_fast(reward, size, areas, key, settings)
-  return _solve_penalised(reward, size, areas, settings)
+    return _solve_fast(reward, size, areas, start, settings)
+  return _solve_penalised(reward, size, areas, start, settings)
 
 
 def _rewards_and_gradient(energy: Callable[[jax.Array], tuple[jax.Array, Any]],
@@ -138,14 +154,11 @@ def _rewards_and_gradient(energy: Callable[[jax.Array], tuple[jax.Array, Any]],
   return logged, gradient
 
 
-def _solve_fast(reward, size, areas, key, s: Fast) -> Solution:
-  side = min(size)
-  spacing = max(side / s.nodes, 1)
-  shape = (len(areas), round(size[0] / spacing), round(size[1] / spacing))
+def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
   optimiser = optax.adam(s.learning_rate, b2=0.99)
 
   def field(parameters):
-    return gaussian_field(parameters, size, s.sigma * side)
+    return gaussian_field(parameters, size, s.sigma * min(size))
 
   def iterate(carry, t):
     parameters, state = carry
@@ -161,8 +174,6 @@ def _solve_fast(reward, size, areas, key, s: Fast) -> Solution:
     updates, state = optimiser.update(gradient, state)
     return (jnp.clip(parameters + updates, 0, 1), state), rewards
 
-  # The same noise for every problem: a result does not depend on what it was batched with.
-  start = jnp.broadcast_to(0.5 + 1e-3 * jax.random.normal(key, shape[1:]), shape)
   (parameters, _), rewards = jax.lax.scan(
       iterate, (start, optimiser.init(start)), jnp.arange(s.iterations))
   masks = _settle(field(parameters), areas, s.end_width)
@@ -195,7 +206,7 @@ def area_weight(t: jax.Array, s: Penalised) -> jax.Array:
   return s.area_weight * 2.0**doubled * s.growth**t
 
 
-def _solve_penalised(reward, size, areas, s: Penalised) -> Solution:
+def _solve_penalised(reward, size, areas, start, s: Penalised) -> Solution:
   lattice = s.lattice(size)
 
   def iterate(carry, t):
@@ -213,7 +224,6 @@ def _solve_penalised(reward, size, areas, s: Penalised) -> Solution:
     moved = jnp.clip(parameters - s.learning_rate * momentum, 0, 1)
     return (moved, momentum, parameters), logged
 
-  start = jnp.ones((len(areas), *lattice.shape))
   # The masks are those of the last energy, before the last update, as in TorchRay.
   (_, _, parameters), (rewards, losses) = jax.lax.scan(
       iterate, (start, jnp.zeros_like(start), start), jnp.arange(s.iterations))

@@ -1,0 +1,255 @@
+"""The loop of a run: images -> explain -> store -> figures and report."""
+
+from collections.abc import Callable, Iterator
+import json
+import pathlib
+import sys
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import tqdm
+
+from perturb import figures, report, store
+from perturb.data.images import Source, find_images, load_image
+from perturb.errors import UserError
+from perturb.extremal import (ExtremalResult, check_areas, default_chunk, extremal_perturbation,
+                              kept_fraction, settings_of, smallest_area)
+from perturb.nets import Pretrained, load
+from perturb.perturbations import pyramid
+
+TABLE = ('image', 'class', 'area asked', 'area got', 'score kept', 'a*', 'seconds')
+
+
+def _check(config: ml_collections.ConfigDict) -> None:
+  """Everything that can be refused before any work is done."""
+  check_areas(config.areas)
+  settings_of(config.mode, **config.settings)
+  for name, choices in (('fit', ('crop', 'aspect', 'squash')),
+                        ('game', ('preserve', 'delete', 'hybrid')),
+                        ('objective', ('score', 'contrastive')), ('perturbation', ('blur', 'fade'))):
+    if config[name] not in choices:
+      raise UserError(f'config.{name} must be one of {", ".join(choices)}, not {config[name]!r}')
+  for name, smallest in (('levels', 2), ('chunk', 0), ('sigma_max', 0)):
+    if config[name] < smallest:
+      raise UserError(f'config.{name} must be at least {smallest}, not {config[name]}')
+  if config.settings.iterations < 1:
+    raise UserError(f'config.settings.iterations must be at least 1, not {config.settings.iterations}')
+
+
+def _open_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+  """Makes the folder and writes the config, or checks that it is the one already there."""
+  try:
+    (workdir / 'results').mkdir(parents=True, exist_ok=True)
+    (workdir / 'figures').mkdir(exist_ok=True)
+  except OSError as error:
+    raise UserError(f'workdir {workdir}: cannot be written ({error.strerror})') from error
+  path = workdir / 'config.json'
+  text = config.to_json(indent=2) + '\n'
+  if path.exists():
+    try:
+      old, new = json.loads(path.read_text()), json.loads(text)
+    except ValueError as error:
+      raise UserError(f'{path}: not a config; use another workdir') from error
+    changed = [name for name in sorted({*old, *new} - {'images'}) if old.get(name) != new.get(name)]
+    if changed:
+      raise UserError(f'workdir {workdir} holds a run with another config (different: '
+                      f'{", ".join(changed)}); use another workdir, or remove it')
+  store.write_atomically(path, text.encode())
+
+
+def _groups(areas: tuple[float, ...], chunk: int) -> Iterator[tuple[float, ...]]:
+  for start in range(0, len(areas), chunk):
+    yield areas[start:start + chunk]
+
+
+def _concatenate(parts: list[ExtremalResult]) -> ExtremalResult:
+  """Results of the same images at different areas, as one."""
+  def join(name: str, values: list[np.ndarray]) -> np.ndarray:
+    if name in ('full_score', 'blank_score'):
+      return values[0]
+    return np.concatenate(values, axis=0 if name == 'areas' else 1)
+  return ExtremalResult(**{
+      name: join(name, [np.asarray(getattr(part, name)) for part in parts])
+      for name in ExtremalResult._fields})
+
+
+def _to_pixels(net: Pretrained, x: np.ndarray) -> np.ndarray:
+  rgb = x * np.float32(net.std) + np.float32(net.mean)
+  return (np.clip(rgb, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def explain(net: Pretrained, source: Source, config: ml_collections.ConfigDict,
+            tick: Callable[[int], None]) -> tuple[store.Explanation, np.ndarray]:
+  """Explains one picture.
+
+  Args:
+    net: the network.
+    source: the picture.
+    config: as configs/extremal.py.
+    tick: called with the number of areas done, each time some are.
+
+  Returns:
+    (the explanation, `[A]` seconds for each area).
+
+  Raises:
+    UserError: names the file or the field that does not fit.
+  """
+  image = load_image(source.path, size=net.size, fit=config.fit)
+  picture = load_image(source.path, size=2 * net.size, fit=config.fit)
+  x = net.preprocess(image)
+  logits = np.asarray(jax.jit(net.__class__.__call__)(net, x[None]))[0]
+  if not np.isfinite(logits).all():
+    raise UserError(f'{source.path}: the network gives a score that is not a number')
+  target = int(logits.argmax()) if config.target == '' else net.class_index(config.target)
+  areas = check_areas(config.areas)
+  chunk = min(config.chunk or default_chunk(), len(areas))
+  parts, seconds = [], []
+  for group in _groups(areas, chunk):
+    start = time.perf_counter()
+    parts.append(jax.block_until_ready(extremal_perturbation(
+        net, x, target, group, key=jax.random.key(config.seed), mode=config.mode,
+        game=config.game, objective=config.objective, perturbation=config.perturbation,
+        levels=config.levels, sigma_max=config.sigma_max, chunk=chunk, **config.settings)))
+    seconds += [(time.perf_counter() - start) / len(group)] * len(group)
+    tick(len(group))
+  blank = pyramid(jnp.asarray(x), config.perturbation, levels=config.levels,
+                  sigma_max=config.sigma_max, normalised=config.mode != 'torchray')[0]
+  result = _concatenate(parts)
+  if not np.isfinite(result.scores).all():
+    raise UserError(f'{source.path}: the solver reached a score that is not a number')
+  return store.Explanation(
+      source.name, net.class_name(target), target, float(np.asarray(jax.nn.softmax(logits))[target]),
+      image, picture, _to_pixels(net, np.asarray(blank)), config.threshold, result), np.array(seconds)
+
+
+def _rows(explanation: store.Explanation, seconds: np.ndarray) -> list[tuple[Any, ...]]:
+  smallest = smallest_area(explanation.result, explanation.threshold)[0]
+  star = '-' if np.isnan(smallest) else f'{smallest:g}'
+  return [(explanation.name, explanation.class_name, f'{area:g}', f'{got:.4f}', f'{kept:.2f}', star,
+           f'{second:.1f}')
+          for area, got, kept, second in zip(
+              explanation.result.areas, explanation.result.mean_area[0],
+              kept_fraction(explanation.result, np.inf)[0], seconds, strict=True)]
+
+
+def format_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+  """A plain-text table; numbers to the right."""
+  cells = [header, *[tuple(str(value) for value in row) for row in rows]]
+  widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+  lines = ['  '.join(cell.ljust(w) if i < 2 else cell.rjust(w)
+                     for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+           for row in cells]
+  return '\n'.join([lines[0], '-' * max(map(len, lines)), *lines[1:]])
+
+
+def _write_figures(workdir: pathlib.Path, explanation: store.Explanation) -> None:
+  for name, figure in (('growth', figures.area_growth([explanation])),
+                       ('mask', figures.extremal_mask(explanation)),
+                       ('scores', figures.score_curves(explanation))):
+    store.write_atomically(workdir / 'figures' / f'{explanation.name}_{name}.png',
+                           figures.png(figure))
+
+
+def _same_aspect(explanations: list[store.Explanation]) -> list[store.Explanation]:
+  shape = explanations[0].picture.shape
+  return [e for e in explanations if e.picture.shape == shape]
+
+
+def _write_summary(workdir: pathlib.Path, explanations: list[store.Explanation], config: str) -> None:
+  header = ('image', 'class', 'target', 'area', 'mean_area', 'share_area', 'score',
+            'deleted_score', 'binary_score', 'full_score', 'blank_score', 'kept', 'smallest_area')
+  rows = []
+  for e in explanations:
+    r, kept = e.result, kept_fraction(e.result, np.inf)
+    smallest = smallest_area(r, e.threshold)[0]
+    rows += [[e.name, e.class_name, e.target, *(f'{float(value):.6g}' for value in (
+        area, r.mean_area[0, i], r.share_area[0, i], r.scores[0, i], r.deleted_scores[0, i],
+        r.binary_scores[0, i], r.full_score[0], r.blank_score[0], kept[0, i], smallest))]
+        for i, area in enumerate(r.areas)]
+  store.write_table(workdir / 'scores.csv', header, rows)
+  growth = figures.area_growth(_same_aspect(explanations)[:8])
+  store.write_atomically(workdir / 'figures' / 'growth.png', figures.png(growth))
+  page = report.html_report(explanations, config)
+  store.write_atomically(workdir / 'report.html', page.encode())
+
+
+class _Progress:
+  """A bar on a terminal, a plain line an image otherwise."""
+
+  def __init__(self, total: int):
+    self.terminal = sys.stderr.isatty()
+    self.bar = tqdm.tqdm(total=total, unit='mask', disable=not self.terminal, leave=False)
+
+  def begin(self, name: str) -> None:
+    self.bar.set_description(name)
+    if not self.terminal:
+      print(f'{name} ...', file=sys.stderr, flush=True)
+
+  def say(self, line: str) -> None:
+    self.bar.clear()
+    print(line, file=sys.stderr, flush=True)
+
+
+def run(config: ml_collections.ConfigDict, workdir: str) -> int:
+  """Explains the pictures of a config; what a workdir already holds is not computed again.
+
+  The workdir gets `config.json`, `results/<image>.npz` (see `perturb.store.load`), `scores.csv`,
+  `timings.csv`, `figures/*.png`, `report.html`, and `failures.csv` where something failed.
+
+  Args:
+    config: as configs/extremal.py.
+    workdir: folder; made if missing.
+
+  Returns:
+    The number of images or items that failed, each of which has been named on stderr.
+
+  Raises:
+    UserError: for a config that cannot be run at all.
+  """
+  folder = pathlib.Path(workdir)
+  _check(config)
+  sources, problems = find_images(config.images)
+  net = load(config.network, config.weights)
+  if config.target != '':
+    net.class_index(config.target)
+  _open_workdir(folder, config)
+  progress = _Progress(len(sources) * len(config.areas))
+  failures = [('', problem) for problem in problems]
+  for problem in problems:
+    progress.say(f'error: {problem}')
+  explanations, rows, timings = [], [], []
+  for source in sources:
+    path = folder / 'results' / f'{source.name}.npz'
+    progress.begin(source.name)
+    try:
+      if path.exists():
+        explanation = store.load(path)
+        seconds = np.full(len(explanation.result.areas), np.nan)
+        progress.bar.update(len(seconds))
+      else:
+        explanation, seconds = explain(net, source, config, progress.bar.update)
+        store.save(path, explanation)
+        timings += [[source.name, f'{area:g}', f'{second:.3f}'] for area, second in zip(
+            explanation.result.areas, seconds, strict=True)]
+      _write_figures(folder, explanation)
+    except UserError as error:
+      failures.append((source.path, str(error)))
+      progress.say(f'error: {error}')
+      continue
+    explanations.append(explanation)
+    rows += _rows(explanation, seconds)
+  progress.bar.close()
+  if explanations:
+    print(format_table(TABLE, rows))
+    _write_summary(folder, explanations, config.to_json(indent=2))
+    print(f'\n{len(explanations)} of {len(explanations) + len(failures)} explained; '
+          f'see {folder / "report.html"}')
+  if timings:
+    store.write_table(folder / 'timings.csv', ('image', 'area', 'seconds'), timings)
+  if failures:
+    store.write_table(folder / 'failures.csv', ('file', 'reason'), failures)
+  return len(failures)
