@@ -9,27 +9,29 @@ def get_config() -> ml_collections.ConfigDict:
 
   # What is explained.
   config.images = 'chelsea, coffee'  # Paths, folders, globs or bundled names, comma-separated.
-  config.fit = 'crop'                # To the network's size: 'crop', 'aspect' or 'squash'.
-  config.target = ''                 # Class name or index; '' for the class predicted.
+  config.fit = 'crop'  # To the network's size: 'crop', 'aspect' or 'squash'.
+  config.target = ''  # Class name or index; '' for the class predicted.
   config.network = 'efficientnet_lite0'
-  config.weights = ''                # Path of a checkpoint; '' for the network's usual weights.
+  config.weights = ''  # Path of a checkpoint; '' for the network's usual weights.
 
   # The perturbation.
   config.areas = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # Fractions of the image, each in (0, 1).
-  config.game = 'preserve'           # 'preserve', 'delete' or 'hybrid'.
-  config.objective = 'score'         # 'score', or 'contrastive': minus the best other class.
-  config.perturbation = 'blur'       # 'blur', or 'fade' to the training mean.
-  config.levels = 8                  # Of the blur pyramid.
-  config.sigma_max = 20.0            # Of the strongest blur, in pixels.
+  config.game = 'preserve'  # 'preserve', 'delete' or 'hybrid'.
+  config.objective = 'score'  # 'score', or 'contrastive': minus the best other class.
+  config.perturbation = 'blur'  # 'blur', or 'fade' to the training mean.
+  config.levels = 8  # Of the blur pyramid.
+  config.sigma_max = 20.0  # Of the strongest blur, in pixels.
 
   # The solver.
-  config.mode = 'fast'               # 'fast' (ours), 'paper' or 'torchray'.
-  config.settings = ml_collections.ConfigDict({  # Of the mode; see perturb/solvers.py.
-      'iterations': 50,              # Steps of Adam.
+  config.mode = 'fast'  # 'fast' (ours), 'paper' or 'torchray'.
+  config.settings = ml_collections.ConfigDict(
+    {  # Of the mode; see perturb/solvers.py.
+      'iterations': 50,  # Steps of Adam.
       'learning_rate': 0.1,
-  })
-  config.seed = 0                    # Of the PRNG key.
-  config.chunk = 0                   # Problems solved side by side; 0: 1 on a CPU, else 32.
+    }
+  )
+  config.seed = 0  # Of the PRNG key.
+  config.chunk = 0  # Problems solved side by side; 0: 1 on a CPU, else 32.
 
-  config.threshold = 1.0             # a* is the smallest area that keeps this part of the score.
+  config.threshold = 1.0  # a* is the smallest area that keeps this part of the score.
   return config

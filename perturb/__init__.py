@@ -2,8 +2,20 @@
 
 from perturb import nets
 from perturb.errors import UserError
-from perturb.extremal import (ExtremalResult, extremal_perturbation, is_monotonic, kept_fraction,
-                              smallest_area)
+from perturb.extremal import (
+  ExtremalResult,
+  extremal_perturbation,
+  is_monotonic,
+  kept_fraction,
+  smallest_area,
+)
 
-__all__ = ['ExtremalResult', 'UserError', 'extremal_perturbation', 'is_monotonic', 'kept_fraction',
-           'nets', 'smallest_area']
+__all__ = [
+  'ExtremalResult',
+  'UserError',
+  'extremal_perturbation',
+  'is_monotonic',
+  'kept_fraction',
+  'nets',
+  'smallest_area',
+]

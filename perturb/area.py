@@ -34,8 +34,7 @@ def kth_smallest(values: jax.Array, rank: jax.Array) -> jax.Array:
 
   found = jax.lax.fori_loop(0, 32, halve, jnp.zeros(values.shape[0], jnp.uint32))
   sign = jnp.uint32(0x80000000)
-  return jax.lax.bitcast_convert_type(
-      jnp.where(found >= sign, found ^ sign, ~found), jnp.float32)
+  return jax.lax.bitcast_convert_type(jnp.where(found >= sign, found ^ sign, ~found), jnp.float32)
 
 
 def reference(values: jax.Array, zeros: jax.Array) -> jax.Array:
@@ -84,8 +83,8 @@ def area_loss(masks: jax.Array, areas: jax.Array) -> jax.Array:
 def project(fields: jax.Array, areas: jax.Array, width: jax.Array | float) -> jax.Array:
   """Soft threshold of each field at the level where the mask's mean is exactly the area.
 
-  m = sigmoid((g - q) / width) with q such that mean(m) = a, found by bisection. The gradient is that
-  of the implicit function: what raises the mask here lowers it along the rest of its border.
+  m = sigmoid((g - q) / width) with q such that mean(m) = a, found by bisection. The gradient is
+  that of the implicit function: what raises the mask here lowers it along the rest of its border.
 
   Args:
     fields: g, `[B, H, W]`.

@@ -44,6 +44,7 @@ class ExtremalResult(NamedTuple):
     rewards: `[B, A, T]`, what the solver maximised, at each iteration.
     area_losses: `[B, A, T]`, R_a at each iteration (zeros in the `fast` mode).
   """
+
   areas: jax.Array
   masks: jax.Array
   parameters: jax.Array
@@ -61,6 +62,7 @@ class ExtremalResult(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class _Game:
   """What is maximised, apart from the network and the image."""
+
   game: Game
   objective: Objective
   perturbation: Perturbation
@@ -117,10 +119,16 @@ def _solve_chunk(f, x, targets, areas, start, g: _Game, settings: Settings) -> d
     return _pick(f(perturb(pyramids, masks)), targets)
 
   return {
-      'masks': masks, 'parameters': solution.parameters, 'mean_area': masks.mean((1, 2)),
-      'share_area': (masks > 0.5).mean((1, 2)), 'scores': score(masks),
-      'deleted_scores': score(1 - masks), 'binary_scores': score(binarise(masks, areas)),
-      'rewards': solution.rewards, 'area_losses': solution.area_losses}
+    'masks': masks,
+    'parameters': solution.parameters,
+    'mean_area': masks.mean((1, 2)),
+    'share_area': (masks > 0.5).mean((1, 2)),
+    'scores': score(masks),
+    'deleted_scores': score(1 - masks),
+    'binary_scores': score(binarise(masks, areas)),
+    'rewards': solution.rewards,
+    'area_losses': solution.area_losses,
+  }
 
 
 def _split(f: Function) -> tuple[list[Any], Callable[[list[Any]], Function]]:
@@ -135,6 +143,7 @@ def _split(f: Function) -> tuple[list[Any], Callable[[list[Any]], Function]]:
 @dataclasses.dataclass(frozen=True)
 class _Joiner:
   """Hashable, so that one network compiles once."""
+
   tree: Any
   rest: tuple[Any, ...]
 
@@ -144,9 +153,15 @@ class _Joiner:
     return jax.tree.unflatten(self.tree, leaves)
 
 
+@functools.partial(jax.jit, static_argnames='join')
+def _outputs(arrays, x, *, join):
+  return join(arrays)(x)
+
+
 @functools.partial(jax.jit, static_argnames=('join', 'g', 'settings', 'chunk'))
-def _extremal(arrays, x, targets, areas, start, *, join, g: _Game, settings: Settings,
-              chunk: int) -> ExtremalResult:
+def _extremal(
+  arrays, x, targets, areas, start, *, join, g: _Game, settings: Settings, chunk: int
+) -> ExtremalResult:
   f = join(arrays)
   n_images, n_areas = x.shape[0], areas.shape[0]
   problems = n_images * n_areas
@@ -156,12 +171,15 @@ def _extremal(arrays, x, targets, areas, start, *, join, g: _Game, settings: Set
 
   def solve_some(some):
     image, area = some // n_areas, some % n_areas
-    return _solve_chunk(f, x[image], targets[image], areas[area],
-                        start[image, area], g, settings)
+    return _solve_chunk(f, x[image], targets[image], areas[area], start[image, area], g, settings)
 
   solved = jax.lax.map(solve_some, index)
-  solved = {name: value.reshape(-1, *value.shape[2:])[:problems].reshape(
-      n_images, n_areas, *value.shape[2:]) for name, value in solved.items()}
+  solved = {
+    name: value.reshape(-1, *value.shape[2:])[:problems].reshape(
+      n_images, n_areas, *value.shape[2:]
+    )
+    for name, value in solved.items()
+  }
 
   def ends(args):
     image, target = args
@@ -210,18 +228,29 @@ def check_areas(areas: Sequence[float]) -> tuple[float, ...]:
     raise UserError('areas: give at least one, a fraction of the image between 0 and 1')
   for area in areas:
     if not isinstance(area, int | float | np.number | np.ndarray) or not 0 < area < 1:
-      raise UserError(f'area {area!r}: an area is a fraction of the image between 0 and 1, '
-                      'both excluded')
+      raise UserError(
+        f'area {area!r}: an area is a fraction of the image between 0 and 1, both excluded'
+      )
   return tuple(float(area) for area in areas)
 
 
 def extremal_perturbation(
-    f: Function, x: jax.Array | np.ndarray, target: int | Sequence[int] | jax.Array | np.ndarray,
-    areas: Sequence[float] = DEFAULT_AREAS, *, key: jax.Array | None = None,
-    start: jax.Array | np.ndarray | None = None, mode: str = 'fast',
-    game: Game = 'preserve', objective: Objective = 'score', perturbation: Perturbation = 'blur',
-    levels: int = 8, sigma_max: float = 20.0, chunk: int | None = None,
-    **settings: Any) -> ExtremalResult:
+  f: Function,
+  x: jax.Array | np.ndarray,
+  target: int | Sequence[int] | jax.Array | np.ndarray,
+  areas: Sequence[float] = DEFAULT_AREAS,
+  *,
+  key: jax.Array | None = None,
+  start: jax.Array | np.ndarray | None = None,
+  mode: str = 'fast',
+  game: Game = 'preserve',
+  objective: Objective = 'score',
+  perturbation: Perturbation = 'blur',
+  levels: int = 8,
+  sigma_max: float = 20.0,
+  chunk: int | None = None,
+  **settings: Any,
+) -> ExtremalResult:
   """Finds, for each image and area, the mask that maximally affects one output of a network.
 
   m_a = argmax Phi(m (x) x) over smooth masks of area a (eq. 2), for each area on its own, as one
@@ -276,13 +305,21 @@ def extremal_perturbation(
   chunk = min(chunk or default_chunk(), len(areas) * x.shape[0])
   arrays, join = _split(f)
   return _extremal(
-      arrays, x, targets, jnp.asarray(areas, jnp.float32),
-      _check_start(start, key, x, len(areas), resolved), join=join, settings=resolved, chunk=chunk,
-      g=_Game(game, objective, perturbation, levels, sigma_max, normalised=mode != 'torchray'))
+    arrays,
+    x,
+    targets,
+    jnp.asarray(areas, jnp.float32),
+    _check_start(start, key, x, len(areas), resolved),
+    join=join,
+    settings=resolved,
+    chunk=chunk,
+    g=_Game(game, objective, perturbation, levels, sigma_max, normalised=mode != 'torchray'),
+  )
 
 
-def _check_start(start: Any, key: jax.Array | None, x: jax.Array, n_areas: int,
-                 settings: Settings) -> jax.Array:
+def _check_start(
+  start: Any, key: jax.Array | None, x: jax.Array, n_areas: int, settings: Settings
+) -> jax.Array:
   size = (x.shape[1], x.shape[2])
   shape = (x.shape[0], n_areas, *lattice_shape(size, settings))
   if start is None:
@@ -295,7 +332,8 @@ def _check_start(start: Any, key: jax.Array | None, x: jax.Array, n_areas: int,
 
 
 def _check_targets(f: Function, x: jax.Array, target: Any) -> jax.Array:
-  shape = jax.eval_shape(f, x[:1]).shape
+  arrays, join = _split(f)
+  shape = _outputs.eval_shape(arrays, x[:1], join=join).shape
   if len(shape) not in (2, 4):
     raise UserError(f'f must return [N, K] or [N, h, w, K], not {shape}')
   targets = np.asarray(target)

@@ -2,29 +2,43 @@
 
 from collections.abc import Sequence
 import io
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from perturb.extremal import kept_fraction, smallest_area
 from perturb.store import Explanation
 
 KEPT, REMOVED, WHOLE, BLANK = '#1f5fa8', '#d9730d', '#2b8a3e', '#c92a2a'
-STYLE = {
-    'font.family': 'DejaVu Sans', 'font.size': 8, 'axes.spines.top': False,
-    'axes.spines.right': False, 'axes.linewidth': 0.6, 'xtick.major.width': 0.6,
-    'ytick.major.width': 0.6, 'savefig.dpi': 200}
+STYLE: Any = {
+  'font.family': 'DejaVu Sans',
+  'font.size': 8,
+  'axes.spines.top': False,
+  'axes.spines.right': False,
+  'axes.linewidth': 0.6,
+  'xtick.major.width': 0.6,
+  'ytick.major.width': 0.6,
+}
 PANEL = 1.15  # inches
 
 
 def png(figure: Figure) -> bytes:
   """The figure as a PNG file; the same figure gives the same bytes."""
   buffer = io.BytesIO()
-  figure.savefig(buffer, format='png', bbox_inches='tight', pad_inches=0.03, facecolor='white',
-                 metadata={'Software': None})
+  figure.savefig(
+    buffer,
+    format='png',
+    dpi=300,
+    bbox_inches='tight',
+    pad_inches=0.03,
+    facecolor='white',
+    metadata={'Software': None},
+  )
   return buffer.getvalue()
 
 
@@ -33,10 +47,11 @@ def percent(area: float) -> str:
   return f'{100 * area:g} %'
 
 
-def enlarge(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def enlarge(mask: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
   """A mask `[H, W]` resized to a picture's height and width (bicubic), in [0, 1]."""
   image = Image.fromarray(np.asarray(mask, np.float32)).resize(
-      (shape[1], shape[0]), Image.Resampling.BICUBIC)
+    (shape[1], shape[0]), Image.Resampling.BICUBIC
+  )
   return np.clip(np.asarray(image), 0, 1)
 
 
@@ -64,9 +79,17 @@ def _bare(axes: Axes) -> None:
 
 
 def _label(axes: Axes, text: str, *, best: bool = False) -> None:
-  axes.text(0.035, 0.965, text, transform=axes.transAxes, va='top', ha='left', fontsize=7,
-            color='white' if best else 'black',
-            bbox={'boxstyle': 'square,pad=0.25', 'fc': WHOLE if best else 'white', 'ec': 'none'})
+  axes.text(
+    0.035,
+    0.965,
+    text,
+    transform=axes.transAxes,
+    va='top',
+    ha='left',
+    fontsize=7,
+    color='white' if best else 'black',
+    bbox={'boxstyle': 'square,pad=0.25', 'fc': WHOLE if best else 'white', 'ec': 'none'},
+  )
 
 
 def _bars(axes: Axes, explanation: Explanation) -> None:
@@ -76,9 +99,9 @@ def _bars(axes: Axes, explanation: Explanation) -> None:
   axes.bar(np.arange(len(heights)), heights, color=colours, width=0.72)
   axes.axhline(1, color='black', linewidth=0.6, linestyle=(0, (4, 3)))
   axes.axhline(0, color='black', linewidth=0.6)
-  axes.set_ylim(min(0.0, float(np.nanmin(heights)) * 1.1), 1.3)
-  axes.set_yticks([0, 0.5, 1, 1.25])
-  axes.set_yticklabels(['0', '', '1', '1.25'])
+  axes.set_ylim(min(0.0, float(np.nanmin(heights)) * 1.1), 1.26)
+  axes.set_yticks([0, 0.5, 1])
+  axes.set_yticklabels(['0', '½', '1'])
   axes.set_xticks(np.arange(len(heights)))
   axes.set_xticklabels([f'{100 * a:g}' for a in explanation.result.areas])
   axes.tick_params(length=2, pad=1.5, labelsize=6)
@@ -92,7 +115,7 @@ def area_growth(explanations: Sequence[Explanation]) -> Figure:
   widths = [max(aspects)] * (n_areas + 1) + [0.12, 0.28 * n_areas + 0.3]
   with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(PANEL * sum(widths), PANEL * rows * 1.14))
-    grid = figure.add_gridspec(rows, n_areas + 3, width_ratios=widths, wspace=0.04, hspace=0.12)
+    grid = figure.add_gridspec(rows, n_areas + 3, width_ratios=widths, wspace=0.04, hspace=0.16)
     for row, explanation in enumerate(explanations):
       best, reached = shown_area(explanation)
       axes = figure.add_subplot(grid[row, 0])
@@ -119,7 +142,7 @@ def extremal_mask(explanation: Explanation) -> Figure:
   area = float(explanation.result.areas[best])
   picture = explanation.picture
   mask = enlarge(explanation.result.masks[0, best], picture.shape)
-  title = f'$a^*$ = {percent(area)}' if reached else f'{percent(area)}: no area reaches $\\Phi_0$'
+  title = f'a* = {percent(area)}' if reached else f'{percent(area)}: no area reaches $\\Phi_0$'
   with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(3 * 2.0 * picture.shape[1] / picture.shape[0], 2.2))
     panels = figure.subplots(1, 3, gridspec_kw={'wspace': 0.04})
@@ -130,7 +153,8 @@ def extremal_mask(explanation: Explanation) -> Figure:
     dimmed = picture * (0.45 + 0.55 * mask[..., None])
     panels[2].imshow(dimmed.astype(np.uint8))
     panels[2].contour(mask, levels=[0.5], colors='white', linewidths=1.2)
-    panels[2].set_title(f'{kept_fraction(explanation.result)[0, best]:.0%} of the score kept', pad=4)
+    fraction = kept_fraction(explanation.result, np.inf)[0, best]
+    panels[2].set_title(f'{fraction:.0%} of the score kept', pad=4)
     for axes in panels:
       _bare(axes)
   return figure
@@ -148,23 +172,67 @@ def score_curves(explanation: Explanation) -> Figure:
     full, blank = float(result.full_score[0]), float(result.blank_score[0])
     axes.axhline(full, color=WHOLE, linewidth=0.9, linestyle=(0, (5, 2)))
     axes.axhline(blank, color=BLANK, linewidth=0.9, linestyle=(0, (5, 2)))
-    axes.plot(areas, np.asarray(result.scores)[0, order], '-o', color=KEPT, markersize=3.2,
-              linewidth=1.3, label=r'region kept, $\Phi(m_a \otimes x)$')
-    axes.plot(areas, np.asarray(result.deleted_scores)[0, order], '-o', color=REMOVED,
-              markersize=3.2, linewidth=1.3, label=r'removed, $\Phi((1-m_a) \otimes x)$')
+    axes.plot(
+      areas,
+      np.asarray(result.scores)[0, order],
+      '-o',
+      color=KEPT,
+      markersize=3.2,
+      linewidth=1.3,
+      label=r'region kept, $\Phi(m_a \otimes x)$',
+    )
+    axes.plot(
+      areas,
+      np.asarray(result.deleted_scores)[0, order],
+      '-o',
+      color=REMOVED,
+      markersize=3.2,
+      linewidth=1.3,
+      label=r'removed, $\Phi((1-m_a) \otimes x)$',
+    )
     if reached:
-      axes.axvline(100 * float(result.areas[best]), color='#888888', linewidth=0.8,
-                   linestyle=(0, (1, 2)))
-      axes.annotate('$a^*$', (100 * float(result.areas[best]), 0), xytext=(2, 3),
-                    xycoords=('data', 'axes fraction'), textcoords='offset points', color='#555555')
-    axes.annotate('whole image', (1, full), xytext=(0, 2), xycoords=('axes fraction', 'data'),
-                  textcoords='offset points', ha='right', color=WHOLE, fontsize=7)
-    axes.annotate('all perturbed', (1, blank), xytext=(0, 2), xycoords=('axes fraction', 'data'),
-                  textcoords='offset points', ha='right', color=BLANK, fontsize=7)
+      axes.axvline(
+        100 * float(result.areas[best]), color='#888888', linewidth=0.8, linestyle=(0, (1, 2))
+      )
+      axes.annotate(
+        'a*',
+        (100 * float(result.areas[best]), 0),
+        xytext=(2, 3),
+        xycoords=('data', 'axes fraction'),
+        textcoords='offset points',
+        color='#555555',
+      )
+    axes.annotate(
+      'whole image',
+      (1, full),
+      xytext=(0, 2),
+      xycoords=('axes fraction', 'data'),
+      textcoords='offset points',
+      ha='right',
+      color=WHOLE,
+      fontsize=7,
+    )
+    axes.annotate(
+      'all perturbed',
+      (1, blank),
+      xytext=(0, 2),
+      xycoords=('axes fraction', 'data'),
+      textcoords='offset points',
+      ha='right',
+      color=BLANK,
+      fontsize=7,
+    )
     axes.set_xlim(0, 100)
     axes.margins(y=0.12)
     axes.set_xlabel('area of the region (%)')
     axes.set_ylabel(f'score of “{explanation.class_name}”')
-    axes.legend(loc='lower center', bbox_to_anchor=(0.46, 1.0), ncols=2, frameon=False, fontsize=7,
-                columnspacing=1.2, handlelength=1.4)
+    axes.legend(
+      loc='lower center',
+      bbox_to_anchor=(0.46, 1.0),
+      ncols=2,
+      frameon=False,
+      fontsize=7,
+      columnspacing=1.2,
+      handlelength=1.4,
+    )
   return figure

@@ -18,7 +18,7 @@ Profile = Callable[[np.ndarray], np.ndarray]  # distance in lattice cells -> [0,
 
 def paper_profile(distance: np.ndarray) -> np.ndarray:
   """k(z) = exp(-max(0, z - 1)^2 / 4), z in lattice cells (sec. 4, with its missing minus sign)."""
-  return np.exp(-np.maximum(distance - 1, 0) ** 2 / 4)
+  return np.exp(-(np.maximum(distance - 1, 0) ** 2) / 4)
 
 
 def torchray_profile(distance: np.ndarray) -> np.ndarray:
@@ -44,6 +44,7 @@ class Lattice:
     centred: nodes sit in the middle of their step x step cells (so that a mirrored lattice
       gives the mirrored mask), else on its first pixel, as in TorchRay.
   """
+
   size: tuple[int, int]
   step: int = 7
   profile: str = 'paper'
@@ -84,23 +85,26 @@ class Lattice:
     """Kernel values `[2r+1, 2r+1, step, step]`: window offset, pixel within its cell."""
     steps = np.arange(self.step)
     window = np.arange(-self.radius, self.radius + 1)
-    axes = [(steps[None, :] - self._node_offset(axis)) / self.step - window[:, None]
-            for axis in (0, 1)]
+    axes = [
+      (steps[None, :] - self._node_offset(axis)) / self.step - window[:, None] for axis in (0, 1)
+    ]
     distance = np.hypot(axes[0][:, None, :, None], axes[1][None, :, None, :])
     return PROFILES[self.profile](distance).astype(np.float32)
 
   def crop(self, mask: jax.Array) -> jax.Array:
     """The part of a mask `[..., H', W']` that lies on the image: `[..., H, W]`."""
     (height, width), m = self.size, self.margin
-    return mask[..., m:m + height, m:m + width]
+    return mask[..., m : m + height, m : m + width]
 
 
 def _windows(parameters: jax.Array, lattice: Lattice) -> jax.Array:
   """Parameters `[B, h, w]` padded so that every cell of the mask has its whole window."""
   (top, rows), (left, columns) = lattice._cells
   r = lattice.radius
-  pads = [(r - first, r + count + first - n)
-          for first, count, n in ((top, rows, lattice.shape[0]), (left, columns, lattice.shape[1]))]
+  pads = [
+    (r - first, r + count + first - n)
+    for first, count, n in ((top, rows, lattice.shape[0]), (left, columns, lattice.shape[1]))
+  ]
   return jnp.pad(parameters, ((0, 0), *pads))
 
 
@@ -108,7 +112,7 @@ def _row(padded: jax.Array, i: jax.Array, cells: tuple[int, int], width: int) ->
   """The nodes at row offset i, one `[B, rows, columns]` for each column offset."""
   batch = padded.shape[0]
   band = jax.lax.dynamic_slice(padded, (0, i, 0), (batch, cells[0], padded.shape[2]))
-  return [band[:, :, j:j + cells[1]] for j in range(width)]
+  return [band[:, :, j : j + cells[1]] for j in range(width)]
 
 
 def _to_cells(mask: jax.Array, lattice: Lattice) -> jax.Array:
@@ -185,15 +189,17 @@ def _smooth_max_conv_backward(lattice, residuals, g):
     def slope(f):  # d m / d f, times the denominator
       return jnp.exp(f * coldness) * (1 + (f - mask) * coldness)
   else:
+
     def slope(f):  # the nodes that attain the maximum
       return (f == mask).astype(f.dtype)
 
   def add_row(i, total):
     band = jnp.zeros((padded.shape[0], rows, padded.shape[2]))
     for j, nodes in enumerate(_row(padded, i, (rows, columns), width)):
-      share = jnp.sum(g * slope(_spread(nodes, taps[i, j])) * taps[i, j][None, None, :, None, :],
-                      axis=(2, 4))
-      band = band.at[:, :, j:j + columns].add(share)
+      share = jnp.sum(
+        g * slope(_spread(nodes, taps[i, j])) * taps[i, j][None, None, :, None, :], axis=(2, 4)
+      )
+      band = band.at[:, :, j : j + columns].add(share)
     old = jax.lax.dynamic_slice(total, (0, i, 0), band.shape)
     return jax.lax.dynamic_update_slice(total, old + band, (0, i, 0))
 
@@ -201,7 +207,7 @@ def _smooth_max_conv_backward(lattice, residuals, g):
   (top, _), (left, _) = lattice._cells
   first = (lattice.radius - top, lattice.radius - left)
   h, w = lattice.shape
-  return (total[:, first[0]:first[0] + h, first[1]:first[1] + w],)
+  return (total[:, first[0] : first[0] + h, first[1] : first[1] + w],)
 
 
 smooth_max_conv.defvjp(_smooth_max_conv, _smooth_max_conv_backward)

@@ -1,11 +1,13 @@
 """The perturbation operator m (x) x (paper sec. 3.4): blur or fade what the mask does not keep.
 
-A pyramid `[levels, H, W, C]` holds the image at increasing strengths, from level 0, fully perturbed,
-to the last one, the image itself. A mask value m picks the level m (levels - 1), linearly
+A pyramid `[levels, H, W, C]` holds the image from level 0, fully perturbed, to the last, the image
+itself. A mask value m picks the level m (levels - 1), linearly
 interpolated. Shapes: `[B, H, W, C]` images, `[B, H, W]` masks.
 """
 
+import functools
 import math
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -41,12 +43,12 @@ def blur(x: jax.Array, sigma: float, *, normalised: bool = True) -> jax.Array:
   """Gaussian blur of images `[..., H, W, C]`, sigma in pixels; see `blur_matrix`."""
   rows = blur_matrix(x.shape[-3], sigma, normalised=normalised)
   columns = blur_matrix(x.shape[-2], sigma, normalised=normalised)
-  return jnp.einsum('hi,...ijc,wj->...hwc', rows, x, columns,
-                    precision=jax.lax.Precision.HIGHEST)
+  return jnp.einsum('hi,...ijc,wj->...hwc', rows, x, columns, precision=jax.lax.Precision.HIGHEST)
 
 
-def blur_pyramid(x: jax.Array, *, levels: int = 8, sigma_max: float = 20.0,
-                 normalised: bool = True) -> jax.Array:
+def blur_pyramid(
+  x: jax.Array, *, levels: int = 8, sigma_max: float = 20.0, normalised: bool = True
+) -> jax.Array:
   """pi_g(x; u, sigma_max (1 - l / (levels - 1))) for each level l: `[..., levels, H, W, C]`."""
   sigmas = [sigma_max * (1 - level / (levels - 1)) for level in range(levels)]
   return jnp.stack([blur(x, sigma, normalised=normalised) for sigma in sigmas], axis=-4)
@@ -63,8 +65,14 @@ def fade_pyramid(x: jax.Array, *, value: jax.Array | float = 0.0) -> jax.Array:
   return jnp.stack([jnp.broadcast_to(value, x.shape).astype(x.dtype), x], axis=-4)
 
 
-def pyramid(x: jax.Array, perturbation: str, *, levels: int = 8, sigma_max: float = 20.0,
-            normalised: bool = True) -> jax.Array:
+def pyramid(
+  x: jax.Array,
+  perturbation: str,
+  *,
+  levels: int = 8,
+  sigma_max: float = 20.0,
+  normalised: bool = True,
+) -> jax.Array:
   """The pyramid of a perturbation by name: 'blur' or 'fade'."""
   if perturbation == 'blur':
     return blur_pyramid(x, levels=levels, sigma_max=sigma_max, normalised=normalised)
@@ -94,26 +102,31 @@ def _position(pyramids: jax.Array, masks: jax.Array) -> tuple[int, jax.Array]:
 
 def _perturb(pyramids, masks):
   levels, position = _position(pyramids, masks)
-  out = sum(pyramids[..., level, :, :, :] * jnp.maximum(0, 1 - jnp.abs(position - level))
-            for level in range(levels))
+  out = sum(
+    pyramids[..., level, :, :, :] * jnp.maximum(0, 1 - jnp.abs(position - level))
+    for level in range(levels)
+  )
   return out, (pyramids, masks)
 
 
 def _sum_channels(x: jax.Array) -> jax.Array:
   # XLA's CPU backend reduces a short last axis 15 times slower than it adds its slices.
   x = jax.lax.optimization_barrier(x)
-  return sum(x[..., channel] for channel in range(x.shape[-1]))
+  return functools.reduce(operator.add, (x[..., i] for i in range(x.shape[-1])))
 
 
 def _perturb_backward(residuals, g):
   pyramids, masks = residuals
   levels, position = _position(pyramids, masks)
   segment = jnp.clip(jnp.floor(position), 0, levels - 2)
-  slope = sum((pyramids[..., level + 1, :, :, :] - pyramids[..., level, :, :, :])
-              * (segment == level) for level in range(levels - 1))
+  slope = sum(
+    (pyramids[..., level + 1, :, :, :] - pyramids[..., level, :, :, :]) * (segment == level)
+    for level in range(levels - 1)
+  )
   d_masks = _sum_channels(g * slope) * (levels - 1)
-  weights = jnp.stack([jnp.maximum(0, 1 - jnp.abs(position - level)) for level in range(levels)],
-                      axis=-4)
+  weights = jnp.stack(
+    [jnp.maximum(0, 1 - jnp.abs(position - level)) for level in range(levels)], axis=-4
+  )
   extra = g.ndim - (pyramids.ndim - 1)
   d_pyramids = jnp.sum(weights * g[..., None, :, :, :], axis=tuple(range(extra)))
   return d_pyramids, d_masks

@@ -29,8 +29,9 @@ def _picture(pixels: np.ndarray) -> str:
 def _mask(mask: np.ndarray) -> str:
   """White with the mask as its opacity."""
   alpha = (np.asarray(mask) * 255 + 0.5).astype(np.uint8)
-  return _data_url(Image.fromarray(np.stack([np.full_like(alpha, 255), alpha], -1)), 'png',
-                   optimize=True)
+  return _data_url(
+    Image.fromarray(np.stack([np.full_like(alpha, 255), alpha], -1)), 'png', optimize=True
+  )
 
 
 def _outline(mask: np.ndarray) -> str:
@@ -53,15 +54,25 @@ def _item(explanation: Explanation) -> dict[str, Any]:
     return [round(float(value), 5) for value in values]
 
   return {
-      'name': explanation.name, 'class_name': explanation.class_name,
-      'probability': explanation.probability, 'width': width, 'height': height,
-      'areas': numbers(result.areas), 'best': best if reached else -1,
-      'mean_area': numbers(result.mean_area[0]), 'share_area': numbers(result.share_area[0]),
-      'scores': numbers(result.scores[0]), 'deleted': numbers(result.deleted_scores[0]),
-      'kept': numbers(kept_fraction(result)[0]), 'full': float(result.full_score[0]),
-      'blank': float(result.blank_score[0]), 'picture': _picture(explanation.picture),
-      'blurred': _picture(explanation.blurred), 'masks': [_mask(mask) for mask in masks],
-      'outlines': [_outline(enlarge(mask, mask.shape)) for mask in masks]}
+    'name': explanation.name,
+    'class_name': explanation.class_name,
+    'probability': explanation.probability,
+    'width': width,
+    'height': height,
+    'areas': numbers(result.areas),
+    'best': best if reached else -1,
+    'mean_area': numbers(result.mean_area[0]),
+    'share_area': numbers(result.share_area[0]),
+    'scores': numbers(result.scores[0]),
+    'deleted': numbers(result.deleted_scores[0]),
+    'kept': numbers(kept_fraction(result, np.inf)[0]),
+    'full': float(result.full_score[0]),
+    'blank': float(result.blank_score[0]),
+    'picture': _picture(explanation.picture),
+    'blurred': _picture(explanation.blurred),
+    'masks': [_mask(mask) for mask in masks],
+    'outlines': [_outline(enlarge(mask, mask.shape)) for mask in masks],
+  }
 
 
 def html_report(explanations: Sequence[Explanation], config: str) -> str:

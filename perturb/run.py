@@ -16,8 +16,15 @@ import tqdm
 from perturb import figures, report, store
 from perturb.data.images import Source, find_images, load_image
 from perturb.errors import UserError
-from perturb.extremal import (ExtremalResult, check_areas, default_chunk, extremal_perturbation,
-                              kept_fraction, settings_of, smallest_area)
+from perturb.extremal import (
+  ExtremalResult,
+  check_areas,
+  default_chunk,
+  extremal_perturbation,
+  kept_fraction,
+  settings_of,
+  smallest_area,
+)
 from perturb.nets import Pretrained, load
 from perturb.perturbations import pyramid
 
@@ -28,16 +35,20 @@ def _check(config: ml_collections.ConfigDict) -> None:
   """Everything that can be refused before any work is done."""
   check_areas(config.areas)
   settings_of(config.mode, **config.settings)
-  for name, choices in (('fit', ('crop', 'aspect', 'squash')),
-                        ('game', ('preserve', 'delete', 'hybrid')),
-                        ('objective', ('score', 'contrastive')), ('perturbation', ('blur', 'fade'))):
+  for name, choices in (
+    ('fit', ('crop', 'aspect', 'squash')),
+    ('game', ('preserve', 'delete', 'hybrid')),
+    ('objective', ('score', 'contrastive')),
+    ('perturbation', ('blur', 'fade')),
+  ):
     if config[name] not in choices:
       raise UserError(f'config.{name} must be one of {", ".join(choices)}, not {config[name]!r}')
   for name, smallest in (('levels', 2), ('chunk', 0), ('sigma_max', 0)):
     if config[name] < smallest:
       raise UserError(f'config.{name} must be at least {smallest}, not {config[name]}')
-  if config.settings.iterations < 1:
-    raise UserError(f'config.settings.iterations must be at least 1, not {config.settings.iterations}')
+  iterations = config.settings.get('iterations', 1)
+  if iterations < 1:
+    raise UserError(f'config.settings.iterations must be at least 1, not {iterations}')
 
 
 def _open_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
@@ -49,41 +60,44 @@ def _open_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> N
     raise UserError(f'workdir {workdir}: cannot be written ({error.strerror})') from error
   path = workdir / 'config.json'
   text = config.to_json(indent=2) + '\n'
-  if path.exists():
+  if path.exists() and any((workdir / 'results').iterdir()):
     try:
       old, new = json.loads(path.read_text()), json.loads(text)
     except ValueError as error:
       raise UserError(f'{path}: not a config; use another workdir') from error
     changed = [name for name in sorted({*old, *new} - {'images'}) if old.get(name) != new.get(name)]
     if changed:
-      raise UserError(f'workdir {workdir} holds a run with another config (different: '
-                      f'{", ".join(changed)}); use another workdir, or remove it')
+      raise UserError(
+        f'workdir {workdir} holds a run with another config (different: '
+        f'{", ".join(changed)}); use another workdir, or remove it'
+      )
   store.write_atomically(path, text.encode())
 
 
 def _groups(areas: tuple[float, ...], chunk: int) -> Iterator[tuple[float, ...]]:
   for start in range(0, len(areas), chunk):
-    yield areas[start:start + chunk]
+    yield areas[start : start + chunk]
 
 
 def _concatenate(parts: list[ExtremalResult]) -> ExtremalResult:
   """Results of the same images at different areas, as one."""
-  def join(name: str, values: list[np.ndarray]) -> np.ndarray:
+
+  def join(name: str, values: list[np.ndarray]) -> Any:
     if name in ('full_score', 'blank_score'):
       return values[0]
     return np.concatenate(values, axis=0 if name == 'areas' else 1)
-  return ExtremalResult(**{
+
+  return ExtremalResult(
+    **{
       name: join(name, [np.asarray(getattr(part, name)) for part in parts])
-      for name in ExtremalResult._fields})
+      for name in ExtremalResult._fields
+    }
+  )
 
 
-def _to_pixels(net: Pretrained, x: np.ndarray) -> np.ndarray:
-  rgb = x * np.float32(net.std) + np.float32(net.mean)
-  return (np.clip(rgb, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def explain(net: Pretrained, source: Source, config: ml_collections.ConfigDict,
-            tick: Callable[[int], None]) -> tuple[store.Explanation, np.ndarray]:
+def explain(
+  net: Pretrained, source: Source, config: ml_collections.ConfigDict, tick: Callable[[int], None]
+) -> tuple[store.Explanation, np.ndarray]:
   """Explains one picture.
 
   Args:
@@ -101,7 +115,7 @@ def explain(net: Pretrained, source: Source, config: ml_collections.ConfigDict,
   image = load_image(source.path, size=net.size, fit=config.fit)
   picture = load_image(source.path, size=2 * net.size, fit=config.fit)
   x = net.preprocess(image)
-  logits = np.asarray(jax.jit(net.__class__.__call__)(net, x[None]))[0]
+  logits = np.asarray(jax.jit(Pretrained.__call__)(net, x[None]))[0]
   if not np.isfinite(logits).all():
     raise UserError(f'{source.path}: the network gives a score that is not a number')
   target = int(logits.argmax()) if config.target == '' else net.class_index(config.target)
@@ -110,48 +124,97 @@ def explain(net: Pretrained, source: Source, config: ml_collections.ConfigDict,
   parts, seconds = [], []
   for group in _groups(areas, chunk):
     start = time.perf_counter()
-    parts.append(jax.block_until_ready(extremal_perturbation(
-        net, x, target, group, key=jax.random.key(config.seed), mode=config.mode,
-        game=config.game, objective=config.objective, perturbation=config.perturbation,
-        levels=config.levels, sigma_max=config.sigma_max, chunk=chunk, **config.settings)))
+    parts.append(
+      jax.block_until_ready(
+        extremal_perturbation(
+          net,
+          x,
+          target,
+          group,
+          key=jax.random.key(config.seed),
+          mode=config.mode,
+          game=config.game,
+          objective=config.objective,
+          perturbation=config.perturbation,
+          levels=config.levels,
+          sigma_max=config.sigma_max,
+          chunk=chunk,
+          **config.settings,
+        )
+      )
+    )
     seconds += [(time.perf_counter() - start) / len(group)] * len(group)
     tick(len(group))
-  blank = pyramid(jnp.asarray(x), config.perturbation, levels=config.levels,
-                  sigma_max=config.sigma_max, normalised=config.mode != 'torchray')[0]
+  blank = pyramid(
+    jnp.asarray(x),
+    config.perturbation,
+    levels=config.levels,
+    sigma_max=config.sigma_max,
+    normalised=config.mode != 'torchray',
+  )[0]
   result = _concatenate(parts)
   if not np.isfinite(result.scores).all():
     raise UserError(f'{source.path}: the solver reached a score that is not a number')
+  probability = float(jax.nn.softmax(logits)[target])
   return store.Explanation(
-      source.name, net.class_name(target), target, float(np.asarray(jax.nn.softmax(logits))[target]),
-      image, picture, _to_pixels(net, np.asarray(blank)), config.threshold, result), np.array(seconds)
+    source.name,
+    net.class_name(target),
+    target,
+    probability,
+    image,
+    picture,
+    net.to_image(np.asarray(blank)),
+    config.threshold,
+    result,
+  ), np.array(seconds)
 
 
 def _rows(explanation: store.Explanation, seconds: np.ndarray) -> list[tuple[Any, ...]]:
   smallest = smallest_area(explanation.result, explanation.threshold)[0]
   star = '-' if np.isnan(smallest) else f'{smallest:g}'
-  return [(explanation.name, explanation.class_name, f'{area:g}', f'{got:.4f}', f'{kept:.2f}', star,
-           f'{second:.1f}')
-          for area, got, kept, second in zip(
-              explanation.result.areas, explanation.result.mean_area[0],
-              kept_fraction(explanation.result, np.inf)[0], seconds, strict=True)]
+  return [
+    (
+      explanation.name,
+      explanation.class_name,
+      f'{area:g}',
+      f'{got:.4f}',
+      f'{kept:.2f}',
+      star,
+      f'{second:.1f}',
+    )
+    for area, got, kept, second in zip(
+      explanation.result.areas,
+      explanation.result.mean_area[0],
+      kept_fraction(explanation.result, np.inf)[0],
+      seconds,
+      strict=True,
+    )
+  ]
 
 
 def format_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
   """A plain-text table; numbers to the right."""
   cells = [header, *[tuple(str(value) for value in row) for row in rows]]
   widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-  lines = ['  '.join(cell.ljust(w) if i < 2 else cell.rjust(w)
-                     for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-           for row in cells]
+  lines = [
+    '  '.join(
+      cell.ljust(w) if i < 2 else cell.rjust(w)
+      for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+    ).rstrip()
+    for row in cells
+  ]
   return '\n'.join([lines[0], '-' * max(map(len, lines)), *lines[1:]])
 
 
 def _write_figures(workdir: pathlib.Path, explanation: store.Explanation) -> None:
-  for name, figure in (('growth', figures.area_growth([explanation])),
-                       ('mask', figures.extremal_mask(explanation)),
-                       ('scores', figures.score_curves(explanation))):
-    store.write_atomically(workdir / 'figures' / f'{explanation.name}_{name}.png',
-                           figures.png(figure))
+  for name, figure in (
+    ('growth', figures.area_growth([explanation])),
+    ('mask', figures.extremal_mask(explanation)),
+    ('scores', figures.score_curves(explanation)),
+  ):
+    store.write_atomically(
+      workdir / 'figures' / f'{explanation.name}_{name}.png', figures.png(figure)
+    )
 
 
 def _same_aspect(explanations: list[store.Explanation]) -> list[store.Explanation]:
@@ -159,17 +222,51 @@ def _same_aspect(explanations: list[store.Explanation]) -> list[store.Explanatio
   return [e for e in explanations if e.picture.shape == shape]
 
 
-def _write_summary(workdir: pathlib.Path, explanations: list[store.Explanation], config: str) -> None:
-  header = ('image', 'class', 'target', 'area', 'mean_area', 'share_area', 'score',
-            'deleted_score', 'binary_score', 'full_score', 'blank_score', 'kept', 'smallest_area')
+def _write_summary(
+  workdir: pathlib.Path, explanations: list[store.Explanation], config: str
+) -> None:
+  header = (
+    'image',
+    'class',
+    'target',
+    'area',
+    'mean_area',
+    'share_area',
+    'score',
+    'deleted_score',
+    'binary_score',
+    'full_score',
+    'blank_score',
+    'kept',
+    'smallest_area',
+  )
   rows = []
   for e in explanations:
     r, kept = e.result, kept_fraction(e.result, np.inf)
     smallest = smallest_area(r, e.threshold)[0]
-    rows += [[e.name, e.class_name, e.target, *(f'{float(value):.6g}' for value in (
-        area, r.mean_area[0, i], r.share_area[0, i], r.scores[0, i], r.deleted_scores[0, i],
-        r.binary_scores[0, i], r.full_score[0], r.blank_score[0], kept[0, i], smallest))]
-        for i, area in enumerate(r.areas)]
+    rows += [
+      [
+        e.name,
+        e.class_name,
+        e.target,
+        *(
+          f'{float(value):.6g}'
+          for value in (
+            area,
+            r.mean_area[0, i],
+            r.share_area[0, i],
+            r.scores[0, i],
+            r.deleted_scores[0, i],
+            r.binary_scores[0, i],
+            r.full_score[0],
+            r.blank_score[0],
+            kept[0, i],
+            smallest,
+          )
+        ),
+      ]
+      for i, area in enumerate(r.areas)
+    ]
   store.write_table(workdir / 'scores.csv', header, rows)
   growth = figures.area_growth(_same_aspect(explanations)[:8])
   store.write_atomically(workdir / 'figures' / 'growth.png', figures.png(growth))
@@ -233,8 +330,10 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
       else:
         explanation, seconds = explain(net, source, config, progress.bar.update)
         store.save(path, explanation)
-        timings += [[source.name, f'{area:g}', f'{second:.3f}'] for area, second in zip(
-            explanation.result.areas, seconds, strict=True)]
+        timings += [
+          [source.name, f'{area:g}', f'{second:.3f}']
+          for area, second in zip(explanation.result.areas, seconds, strict=True)
+        ]
       _write_figures(folder, explanation)
     except UserError as error:
       failures.append((source.path, str(error)))
@@ -246,8 +345,10 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   if explanations:
     print(format_table(TABLE, rows))
     _write_summary(folder, explanations, config.to_json(indent=2))
-    print(f'\n{len(explanations)} of {len(explanations) + len(failures)} explained; '
-          f'see {folder / "report.html"}')
+    print(
+      f'\n{len(explanations)} of {len(explanations) + len(failures)} explained; '
+      f'see {folder / "report.html"}'
+    )
   if timings:
     store.write_table(folder / 'timings.csv', ('image', 'area', 'seconds'), timings)
   if failures:

@@ -42,6 +42,7 @@ class Fast:
     end_width: at the end.
     ramp: fraction of the iterations that area and width take to arrive.
   """
+
   iterations: int = 50
   learning_rate: float = 0.1
   nodes: int = 32
@@ -71,6 +72,7 @@ class Penalised:
     centred: see `Lattice`.
     mirror: the network sees the mirrored image on even steps.
   """
+
   iterations: int
   learning_rate: float = 0.01
   momentum: float = 0.9
@@ -87,17 +89,31 @@ class Penalised:
 
   def lattice(self, size: tuple[int, int]) -> Lattice:
     """The family of masks, for an image of this size."""
-    return Lattice(size, self.step, self.profile, self.radius, self.temperature,
-                   self.margin * self.step, self.centred)
+    return Lattice(
+      size,
+      self.step,
+      self.profile,
+      self.radius,
+      self.temperature,
+      self.margin * self.step,
+      self.centred,
+    )
 
 
 Settings = Fast | Penalised
 
 MODES: dict[str, Settings] = {
-    'fast': Fast(),
-    'paper': Penalised(iterations=1600, doublings=2),
-    'torchray': Penalised(iterations=800, growth=1.0035, profile='torchray', radius=4, margin=3,
-                          centred=False, mirror=True),
+  'fast': Fast(),
+  'paper': Penalised(iterations=1600, doublings=2),
+  'torchray': Penalised(
+    iterations=800,
+    growth=1.0035,
+    profile='torchray',
+    radius=4,
+    margin=3,
+    centred=False,
+    mirror=True,
+  ),
 }
 
 
@@ -110,6 +126,7 @@ class Solution(NamedTuple):
     rewards: `[P, T]`, of each iteration's mask.
     area_losses: `[P, T]`, R_a of each iteration's mask (zeros in the `fast` mode).
   """
+
   parameters: jax.Array
   masks: jax.Array
   rewards: jax.Array
@@ -132,8 +149,9 @@ def initial_parameters(size: tuple[int, int], key: jax.Array, settings: Settings
   return 0.5 + 1e-3 * jax.random.normal(key, shape)
 
 
-def solve(reward: Reward, size: tuple[int, int], areas: jax.Array, start: jax.Array,
-          settings: Settings) -> Solution:
+def solve(
+  reward: Reward, size: tuple[int, int], areas: jax.Array, start: jax.Array, settings: Settings
+) -> Solution:
   """Maximises the rewards of P masks of given areas.
 
   Args:
@@ -148,8 +166,9 @@ def solve(reward: Reward, size: tuple[int, int], areas: jax.Array, start: jax.Ar
   return _solve_penalised(reward, size, areas, start, settings)
 
 
-def _rewards_and_gradient(energy: Callable[[jax.Array], tuple[jax.Array, Any]],
-                          parameters: jax.Array) -> tuple[Any, jax.Array]:
+def _rewards_and_gradient(
+  energy: Callable[[jax.Array], tuple[jax.Array, Any]], parameters: jax.Array
+) -> tuple[Any, jax.Array]:
   (_, logged), gradient = jax.value_and_grad(energy, has_aux=True)(parameters)
   return logged, gradient
 
@@ -175,16 +194,20 @@ def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
     return (jnp.clip(parameters + updates, 0, 1), state), rewards
 
   (parameters, _), rewards = jax.lax.scan(
-      iterate, (start, optimiser.init(start)), jnp.arange(s.iterations))
+    iterate, (start, optimiser.init(start)), jnp.arange(s.iterations)
+  )
   masks = _settle(field(parameters), areas, s.end_width)
   return Solution(parameters, masks, rewards.T, jnp.zeros_like(rewards.T))
 
 
-def _settle(fields: jax.Array, areas: jax.Array, width: float, tolerance: float = 0.004) -> jax.Array:
+def _settle(
+  fields: jax.Array, areas: jax.Array, width: float, tolerance: float = 0.004
+) -> jax.Array:
   """Masks whose mean is the area and whose share above 1/2 is within the tolerance of it.
 
   The width of the transition is halved, for those masks that need it, at most 16 times.
   """
+
   def off(masks):
     return jnp.abs(jnp.mean(masks > 0.5, axis=(1, 2)) - areas) > tolerance
 
@@ -195,8 +218,10 @@ def _settle(fields: jax.Array, areas: jax.Array, width: float, tolerance: float 
 
   widths = jnp.full(areas.shape, width)
   _, masks, _ = jax.lax.while_loop(
-      lambda carry: jnp.any(off(carry[1])) & (carry[2] < 16), sharpen,
-      (widths, project(fields, areas, widths), 0))
+    lambda carry: jnp.any(off(carry[1])) & (carry[2] < 16),
+    sharpen,
+    (widths, project(fields, areas, widths), 0),
+  )
   return masks
 
 
@@ -219,13 +244,13 @@ def _solve_penalised(reward, size, areas, start, s: Penalised) -> Solution:
       return jnp.sum(area_weight(t, s) * losses - rewards), (rewards, losses)
 
     logged, gradient = _rewards_and_gradient(energy, parameters)
-    momentum = jnp.where(t == 0, gradient,
-                         s.momentum * momentum + (1 - s.momentum) * gradient)
+    momentum = jnp.where(t == 0, gradient, s.momentum * momentum + (1 - s.momentum) * gradient)
     moved = jnp.clip(parameters - s.learning_rate * momentum, 0, 1)
     return (moved, momentum, parameters), logged
 
   # The masks are those of the last energy, before the last update, as in TorchRay.
   (_, _, parameters), (rewards, losses) = jax.lax.scan(
-      iterate, (start, jnp.zeros_like(start), start), jnp.arange(s.iterations))
+    iterate, (start, jnp.zeros_like(start), start), jnp.arange(s.iterations)
+  )
   masks = lattice.crop(smooth_max_conv(parameters, lattice))
   return Solution(parameters, masks, rewards.T, losses.T)

@@ -29,6 +29,7 @@ class Explanation(NamedTuple):
     threshold: tau of a*'s lower bound Phi_0 = tau Phi(x).
     result: arrays as numpy, with B = 1.
   """
+
   name: str
   class_name: str
   target: int

@@ -9,8 +9,10 @@ SMALL_TARGET = 2
 def small_weights() -> list[tuple[np.ndarray, np.ndarray, int]]:
   """Two convolutions (kernel `[3, 3, in, out]`, bias, stride), softplus after each, then a mean."""
   random = np.random.RandomState(0)
-  return [(random.randn(3, 3, 3, 8).astype(np.float32), random.randn(8).astype(np.float32), 2),
-          (random.randn(3, 3, 8, 5).astype(np.float32), random.randn(5).astype(np.float32), 1)]
+  return [
+    (random.randn(3, 3, 3, 8).astype(np.float32), random.randn(8).astype(np.float32), 2),
+    (random.randn(3, 3, 8, 5).astype(np.float32), random.randn(5).astype(np.float32), 1),
+  ]
 
 
 def small_image() -> np.ndarray:

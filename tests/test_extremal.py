@@ -7,8 +7,16 @@ import pytest
 
 from perturb.area import binarise
 from perturb.errors import UserError
-from perturb.extremal import (ExtremalResult, class_scores, contrast, extremal_perturbation,
-                              is_monotonic, kept_fraction, settings_of, smallest_area)
+from perturb.extremal import (
+  ExtremalResult,
+  class_scores,
+  contrast,
+  extremal_perturbation,
+  is_monotonic,
+  kept_fraction,
+  settings_of,
+  smallest_area,
+)
 from perturb.perturbations import blur_pyramid, perturb
 from perturb.solvers import MODES, Penalised, area_weight
 from tests.test_parity import small_network
@@ -19,7 +27,7 @@ AREAS = (0.1, 0.25)
 
 def bump(centre, radius=9.0, size=(SIZE, SIZE)):
   """A smooth field whose level sets are discs."""
-  rows, columns = np.mgrid[:size[0], :size[1]]
+  rows, columns = np.mgrid[: size[0], : size[1]]
   squared = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2
   return jnp.asarray(np.exp(-squared / (2 * radius**2)), jnp.float32)
 
@@ -41,18 +49,22 @@ def overlap(a, b):
 
 @functools.cache
 def solved(mode, game='preserve'):
-  short = {'fast': {}, 'paper': {'iterations': 400, 'step': 4}, 'torchray': {'step': 4}}[mode]
-  return extremal_perturbation(linear, ONES, 0, AREAS, mode=mode, game=game, perturbation='fade',
-                               **short)
+  short = {'fast': {}, 'paper': {'iterations': 400, 'step': 2}, 'torchray': {'step': 2}}[mode]
+  return extremal_perturbation(
+    linear, ONES, 0, AREAS, mode=mode, game=game, perturbation='fade', **short
+  )
 
 
 @pytest.mark.parametrize('mode', list(MODES))
 def test_the_optimum_of_a_linear_network_is_its_largest_weights(mode):
   result = solved(mode)
+  weights = WEIGHTS[..., 0]
+  if mode == 'torchray':  # Every other step sees the mirrored image.
+    weights = weights + weights[:, ::-1]
   for i, area in enumerate(AREAS):
-    optimum = binarise(WEIGHTS[None, ..., 0], jnp.array([area]))[0]
+    optimum = binarise(weights[None], jnp.array([area]))[0]
     mask = binarise(result.masks[0, i][None], jnp.array([area]))[0]
-    assert overlap(mask, optimum) > 0.85, (mode, area)
+    assert overlap(mask, optimum) > 0.8, (mode, area)
 
 
 @pytest.mark.parametrize('game', ['delete', 'hybrid'])
@@ -66,10 +78,15 @@ def test_scores_are_those_of_the_returned_masks():
   levels = blur_pyramid(jnp.ones((20, 24, 3)))
   for i in range(2):
     mask = result.masks[0, i][None]
-    np.testing.assert_allclose(result.scores[0, i], small_network(perturb(levels, mask))[0, 2], rtol=1e-5)
-    np.testing.assert_allclose(result.deleted_scores[0, i],
-                               small_network(perturb(levels, 1 - mask))[0, 2], rtol=1e-5)
-  np.testing.assert_allclose(result.full_score, small_network(jnp.ones((1, 20, 24, 3)))[:, 2], rtol=1e-5)
+    np.testing.assert_allclose(
+      result.scores[0, i], small_network(perturb(levels, mask))[0, 2], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+      result.deleted_scores[0, i], small_network(perturb(levels, 1 - mask))[0, 2], rtol=1e-5
+    )
+  np.testing.assert_allclose(
+    result.full_score, small_network(jnp.ones((1, 20, 24, 3)))[:, 2], rtol=1e-5
+  )
   np.testing.assert_allclose(result.blank_score, small_network(levels[:1])[:, 2], rtol=1e-5)
 
 
@@ -112,6 +129,7 @@ def test_the_same_key_gives_the_same_bits():
 def test_a_grey_image_a_map_and_a_channel_of_a_layer():
   def maps(x):
     return jnp.stack([x[..., 0] * WEIGHTS[..., 0], x[..., 0] * WEIGHTS[..., 1]], axis=-1)
+
   result = extremal_perturbation(maps, ONES, 1, (0.1,), perturbation='fade')
   optimum = binarise(WEIGHTS[None, ..., 1], jnp.array([0.1]))[0]
   assert overlap(result.masks[0, 0], optimum) > 0.85
@@ -122,7 +140,9 @@ def test_contrast_is_against_the_best_other_class():
   outputs = jnp.array([[1.0, 5.0, 3.0], [-200.0, -300.0, -500.0]])
   np.testing.assert_allclose(contrast(outputs, jnp.array([1, 1])), [2, -100])
   assert class_scores(outputs[:, None, None]).shape == (2, 3)
-  result = extremal_perturbation(linear, ONES, 0, (0.1,), perturbation='fade', objective='contrastive')
+  result = extremal_perturbation(
+    linear, ONES, 0, (0.1,), perturbation='fade', objective='contrastive'
+  )
   optimum = binarise((WEIGHTS[..., 0] - WEIGHTS[..., 1])[None], jnp.array([0.1]))[0]
   assert overlap(result.masks[0, 0], optimum) > 0.8
 
@@ -134,17 +154,26 @@ def test_weights_in_a_callable_pytree_are_arguments():
 
 
 def test_a_start_near_the_solution_needs_few_iterations():
-  warm = extremal_perturbation(linear, ONES, 0, AREAS, perturbation='fade', iterations=2,
-                               start=solved('fast').parameters)
+  warm = extremal_perturbation(
+    linear, ONES, 0, AREAS, perturbation='fade', iterations=2, start=solved('fast').parameters
+  )
   cold = extremal_perturbation(linear, ONES, 0, AREAS, perturbation='fade', iterations=2)
   assert (warm.scores > cold.scores).all()
 
 
 def result_of(scores, areas, full=10.0, blank=0.0):
   empty = {name: np.zeros(0) for name in ExtremalResult._fields}
-  return ExtremalResult(**(empty | {
-      'areas': np.asarray(areas), 'scores': np.asarray(scores, float),
-      'full_score': np.full(len(scores), full), 'blank_score': np.full(len(scores), blank)}))
+  return ExtremalResult(
+    **(
+      empty
+      | {
+        'areas': np.asarray(areas),
+        'scores': np.asarray(scores, float),
+        'full_score': np.full(len(scores), full),
+        'blank_score': np.full(len(scores), blank),
+      }
+    )
+  )
 
 
 def test_the_smallest_area_that_reaches_the_score():
@@ -169,12 +198,18 @@ def test_the_bar_saturates():
 def test_the_schedules_of_lambda():
   paper, torchray = MODES['paper'], MODES['torchray']
   assert isinstance(paper, Penalised) and isinstance(torchray, Penalised)
-  np.testing.assert_allclose([area_weight(jnp.asarray(t), paper) for t in (0, 533, 534, 1066, 1067, 1599)],
-                             [300, 300, 600, 600, 1200, 1200])
-  assert float(area_weight(jnp.asarray(799), torchray)) == pytest.approx(300 * 1.0035**799, rel=1e-4)
+  np.testing.assert_allclose(
+    [area_weight(jnp.asarray(t), paper) for t in (0, 533, 534, 1066, 1067, 1599)],
+    [300, 300, 600, 600, 1200, 1200],
+  )
+  assert float(area_weight(jnp.asarray(799), torchray)) == pytest.approx(
+    300 * 1.0035**799, rel=1e-4
+  )
 
 
-@pytest.mark.parametrize(('arguments', 'message'), [
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
     ({'areas': (0.1, 1.0)}, r'area 1\.0: an area is a fraction'),
     ({'areas': (0.0,)}, r'area 0\.0'),
     ({'areas': ()}, 'at least one'),
@@ -185,7 +220,9 @@ def test_the_schedules_of_lambda():
     ({'target': [0, 1]}, 'target must be one integer or 1'),
     ({'target': 0.5}, 'target must be one integer'),
     ({'x': jnp.ones((4, 4))}, r'x must be \[B, H, W, C\]'),
-    ({'start': jnp.ones((3, 3))}, 'start must have the shape')])
+    ({'start': jnp.ones((3, 3))}, 'start must have the shape'),
+  ],
+)
 def test_a_wrong_argument_is_named(arguments, message):
   with pytest.raises(UserError, match=message):
     extremal_perturbation(**({'f': linear, 'x': ONES, 'target': 0} | arguments))

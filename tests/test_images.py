@@ -29,8 +29,9 @@ def test_what_is_not_found_is_named(tmp_path):
   assert 'holds no file' in problems[2]
 
 
-@pytest.mark.parametrize(('fit', 'shape'), [
-    ('crop', (32, 32, 3)), ('aspect', (32, 43, 3)), ('squash', (32, 32, 3))])
+@pytest.mark.parametrize(
+  ('fit', 'shape'), [('crop', (32, 32, 3)), ('aspect', (32, 43, 3)), ('squash', (32, 32, 3))]
+)
 def test_fits_the_networks_size(tmp_path, fit, shape):
   path = write(tmp_path / 'x.png', (RAMP * 255).astype(np.uint8))
   image = load_image(path, size=32, fit=fit)
@@ -68,9 +69,11 @@ def test_bad_files_are_named(tmp_path):
   whole = tmp_path / 'whole.jpg'
   write(whole, photo)
   files = {
-      'empty.png': (b'', 'is empty'), 'text.png': (b'hello', 'not an image'),
-      'cut.jpg': (whole.read_bytes()[:400], 'truncated'),
-      'cut.png': (b'\x89PNG\r\n\x1a\n\0\0', '')}
+    'empty.png': (b'', 'is empty'),
+    'text.png': (b'hello', 'not an image'),
+    'cut.jpg': (whole.read_bytes()[:2500], 'truncated'),
+    'cut.png': (b'\x89PNG\r\n\x1a\n\0\0', ''),
+  }
   for name, (content, message) in files.items():
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ImageError, match=f'{name}: .*{message}'):

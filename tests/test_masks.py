@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import math
 
 import jax
@@ -18,15 +19,22 @@ def naive(parameters, lattice):
   h, w = lattice.shape
   m = lattice.margin
   pixels = [np.arange(-m, size - m) for size in lattice.mask_size]
-  offsets = [(n - 1 - lattice.step * (k - 1)) / 2 if lattice.centred else 0.0
-             for n, k in zip(lattice.size, lattice.shape, strict=True)]
+  offsets = [
+    (n - 1 - lattice.step * (k - 1)) / 2 if lattice.centred else 0.0
+    for n, k in zip(lattice.size, lattice.shape, strict=True)
+  ]
   numerator = denominator = 0.0
   cells = [p // lattice.step for p in pixels]
   for di in range(-lattice.radius, lattice.radius + 1):
     for dj in range(-lattice.radius, lattice.radius + 1):
       i, j = cells[0] + di, cells[1] + dj
-      distance = np.hypot((pixels[0] - (lattice.step * i + offsets[0]))[:, None],
-                          (pixels[1] - (lattice.step * j + offsets[1]))[None]) / lattice.step
+      distance = (
+        np.hypot(
+          (pixels[0] - (lattice.step * i + offsets[0]))[:, None],
+          (pixels[1] - (lattice.step * j + offsets[1]))[None],
+        )
+        / lattice.step
+      )
       k = PROFILES[lattice.profile](distance)
       inside = ((i >= 0) & (i < h))[:, None] & ((j >= 0) & (j < w))[None]
       nodes = parameters[:, np.clip(i, 0, h - 1)][:, :, np.clip(j, 0, w - 1)] * inside
@@ -36,13 +44,18 @@ def naive(parameters, lattice):
   return numerator / denominator
 
 
-@pytest.mark.parametrize('lattice', [
+@pytest.mark.parametrize(
+  'lattice',
+  [
     Lattice((23, 31), step=5, radius=2),
-    Lattice((16, 12), step=3, radius=2, profile='torchray', margin=6, centred=False)])
+    Lattice((16, 12), step=3, radius=2, profile='torchray', margin=6, centred=False),
+  ],
+)
 def test_mask_and_its_backward_equal_the_plain_formula(lattice):
   parameters = jnp.asarray(np.random.RandomState(0).rand(2, *lattice.shape), jnp.float32)
-  np.testing.assert_allclose(smooth_max_conv(parameters, lattice), naive(parameters, lattice),
-                             atol=2e-6)
+  np.testing.assert_allclose(
+    smooth_max_conv(parameters, lattice), naive(parameters, lattice), atol=2e-6
+  )
   weights = jnp.asarray(np.random.RandomState(1).randn(2, *lattice.mask_size), jnp.float32)
   gradient = jax.jit(jax.grad(lambda p: jnp.sum(weights * smooth_max_conv(p, lattice))))(parameters)
   expected = jax.jit(jax.grad(lambda p: jnp.sum(weights * naive(p, lattice))))(parameters)
@@ -50,8 +63,10 @@ def test_mask_and_its_backward_equal_the_plain_formula(lattice):
 
 
 def nodes_of(lattice):
-  offsets = [(n - 1 - lattice.step * (k - 1)) // 2 if lattice.centred else 0
-             for n, k in zip(lattice.size, lattice.shape, strict=True)]
+  offsets = [
+    (n - 1 - lattice.step * (k - 1)) // 2 if lattice.centred else 0
+    for n, k in zip(lattice.size, lattice.shape, strict=True)
+  ]
   return (slice(offsets[0], None, lattice.step), slice(offsets[1], None, lattice.step))
 
 
@@ -79,9 +94,11 @@ def test_lemma_1_fails_for_torchrays_truncated_window():
 def test_smooth_maximum_has_the_maximum_and_the_mean_as_its_limits():
   parameters = jnp.asarray(np.random.RandomState(0).rand(1, *HARD.shape), jnp.float32)
   hard = smooth_max_conv(parameters, HARD)
-  masks = [smooth_max_conv(parameters, dataclasses.replace(HARD, temperature=t))
-           for t in (1 / 80, 1 / 40, 1 / 20, 1 / 10, 1)]
-  for colder, warmer in zip(masks, masks[1:], strict=False):
+  masks = [
+    smooth_max_conv(parameters, dataclasses.replace(HARD, temperature=t))
+    for t in (1 / 80, 1 / 40, 1 / 20, 1 / 10, 1)
+  ]
+  for colder, warmer in itertools.pairwise(masks):
     assert (colder >= warmer - 1e-6).all()
   np.testing.assert_allclose(masks[0], hard, atol=0.1)
   one = jnp.zeros((1, 32, 32)).at[0, 16, 16].set(1)
@@ -101,8 +118,9 @@ def test_shapes_of_torchrays_generator():
 def test_regression_numbers_of_torchrays_masks():
   full = smooth_max_conv(jnp.ones((1, 32, 32)), TORCHRAY)
   image = TORCHRAY.crop(full)
-  np.testing.assert_allclose([image.min(), image.max(), image.mean()], [0.97587, 0.99566, 0.98812],
-                             atol=1e-5)
+  np.testing.assert_allclose(
+    [image.min(), image.max(), image.mean()], [0.97587, 0.99566, 0.98812], atol=1e-5
+  )
   np.testing.assert_allclose([full.min(), full.mean()], [0.06662, 0.95783], atol=1e-5)
   half = TORCHRAY.crop(smooth_max_conv(jnp.full((1, 32, 32), 0.5), TORCHRAY))
   assert half.mean() == pytest.approx(0.48320, abs=1e-5)
@@ -115,11 +133,13 @@ def test_regression_numbers_of_torchrays_masks():
 
 def test_regression_numbers_of_the_area_loss_at_torchrays_start():
   from perturb.area import area_loss
+
   full = smooth_max_conv(jnp.ones((1, 32, 32)), TORCHRAY)
   areas = jnp.array([0.025, 0.05, 0.1, 0.2, 0.4, 0.8])
   losses = area_loss(jnp.repeat(full, 6, axis=0), areas)
-  np.testing.assert_allclose(losses, [0.90120, 0.87663, 0.82750, 0.72954, 0.53411, 0.14491],
-                             atol=1.5e-5)
+  np.testing.assert_allclose(
+    losses, [0.90120, 0.87663, 0.82750, 0.72954, 0.53411, 0.14491], atol=1.5e-5
+  )
 
 
 def test_a_mirrored_lattice_gives_the_mirrored_mask():

@@ -20,8 +20,13 @@ def test_depthwise_convolution_and_its_backward_equal_the_librarys(kernel, strid
 
   def library(x, w):
     return jax.lax.conv_general_dilated(
-        x, w[:, :, None], (stride, stride), padding, feature_group_count=6,
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+      x,
+      w[:, :, None],
+      (stride, stride),
+      padding,
+      feature_group_count=6,
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
 
   def ours(x, w):
     return depthwise_conv_shifted(x, w, stride, padding)
@@ -38,10 +43,15 @@ def test_same_padding_is_tensorflows():
       x = jnp.ones((1, size, size, 1))
       w = jnp.ones((kernel, kernel, 1, 1))
       same = jax.lax.conv_general_dilated(
-          x, w, (stride, stride), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+        x, w, (stride, stride), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+      )
       ours = jax.lax.conv_general_dilated(
-          x, w, (stride, stride), same_padding((size, size), kernel, stride),
-          dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+        x,
+        w,
+        (stride, stride),
+        same_padding((size, size), kernel, stride),
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+      )
       np.testing.assert_array_equal(same, ours)
 
 
@@ -57,7 +67,12 @@ def test_the_part_below_a_layer_and_the_part_above_it_make_the_whole():
 
 def test_lite0_sees_what_is_in_the_photographs(lite0):
   from perturb.data.images import find_images, load_image
-  expected = {'chelsea': ('Egyptian cat', 0.36), 'coffee': ('espresso', 0.82), 'camera': ('tripod', 0.95)}
+
+  expected = {
+    'chelsea': ('Egyptian cat', 0.36),
+    'coffee': ('espresso', 0.82),
+    'camera': ('tripod', 0.95),
+  }
   sources, _ = find_images(', '.join(expected))
   x = jnp.stack([lite0.preprocess(load_image(source.path, size=224)) for source in sources])
   probabilities = jax.nn.softmax(lite0(x))

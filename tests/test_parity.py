@@ -21,8 +21,9 @@ TORCHRAY = np.load(RECORDED / 'torchray.npz')
 
 def small_network(x):
   for kernel, bias, stride in fixtures.small_weights():
-    x = jax.lax.conv_general_dilated(x, kernel, (stride, stride), 'VALID',
-                                     dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+    x = jax.lax.conv_general_dilated(
+      x, kernel, (stride, stride), 'VALID', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
     x = jax.nn.softplus(x + bias)
   return x.mean((1, 2))
 
@@ -38,12 +39,21 @@ def test_pyramid():
   np.testing.assert_allclose(pyramid, TORCHRAY['pyramid'], atol=1e-6)
 
 
-@pytest.mark.parametrize(('game', 'variant'), [
-    ('preserve', 'preserve'), ('delete', 'delete'), ('hybrid', 'dual')])
+@pytest.mark.parametrize(
+  ('game', 'variant'), [('preserve', 'preserve'), ('delete', 'delete'), ('hybrid', 'dual')]
+)
 def test_fifty_iterations(game, variant):
   result = extremal_perturbation(
-      small_network, fixtures.small_image(), fixtures.SMALL_TARGET, fixtures.SMALL_AREAS,
-      mode='torchray', iterations=50, step=2, game=game, start=fixtures.small_parameters()[None])
+    small_network,
+    fixtures.small_image(),
+    fixtures.SMALL_TARGET,
+    fixtures.SMALL_AREAS,
+    mode='torchray',
+    iterations=50,
+    step=2,
+    game=game,
+    start=fixtures.small_parameters()[None],
+  )
   rewards, penalties = np.moveaxis(TORCHRAY[f'{variant}_energies'], 1, 0)
   weights = 300 * 1.0035 ** np.arange(50)
   np.testing.assert_allclose(result.rewards[0], rewards, atol=1e-4)

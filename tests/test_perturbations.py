@@ -50,7 +50,9 @@ def test_backward_is_that_of_plain_interpolation():
   def plain(levels, masks):
     position = masks[..., None] * (levels.shape[-4] - 1)
     below = jnp.floor(position)
-    picked = [jnp.take_along_axis(levels, (below[:, None] + d).astype(int), axis=1)[:, 0] for d in (0, 1)]
+    picked = [
+      jnp.take_along_axis(levels, (below[:, None] + d).astype(int), axis=1)[:, 0] for d in (0, 1)
+    ]
     return picked[0] + (position - below) * (picked[1] - picked[0])
 
   levels = jnp.stack([blur_pyramid(X, levels=4), blur_pyramid(-X, levels=4)])

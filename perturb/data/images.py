@@ -28,6 +28,7 @@ class ImageError(UserError):
 @dataclasses.dataclass(frozen=True)
 class Source:
   """A picture to explain: its name in results and figures, and its file."""
+
   name: str
   path: str
 
@@ -130,11 +131,15 @@ def load_image(path: str, *, size: int, fit: Fit = 'crop') -> np.ndarray:
       with Image.open(path) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
-          raise ImageError(f'{path}: {width} x {height} pixels is over the limit of '
-                           f'{MAX_PIXELS // 10**6} million; make a smaller copy')
+          raise ImageError(
+            f'{path}: {width} x {height} pixels is over the limit of '
+            f'{MAX_PIXELS // 10**6} million; make a smaller copy'
+          )
         if min(width, height) < MIN_SIDE:
-          raise ImageError(f'{path}: {width} x {height} pixels is too small; '
-                           f'both sides must be at least {MIN_SIDE}')
+          raise ImageError(
+            f'{path}: {width} x {height} pixels is too small; '
+            f'both sides must be at least {MIN_SIDE}'
+          )
         upright = ImageOps.exif_transpose(image)
         return np.asarray(_fit(_to_rgb(upright), size, fit))
   except Image.DecompressionBombError as error:

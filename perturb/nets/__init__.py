@@ -5,5 +5,13 @@ from perturb.nets.efficientnet import EfficientNetLite
 from perturb.nets.network import Network, Variables
 from perturb.nets.pretrained import NETWORKS, Pretrained, load
 
-__all__ = ['NETWORKS', 'CheckpointError', 'EfficientNetLite', 'Network', 'Pretrained', 'Variables',
-           'load', 'read_torch_checkpoint']
+__all__ = [
+  'NETWORKS',
+  'CheckpointError',
+  'EfficientNetLite',
+  'Network',
+  'Pretrained',
+  'Variables',
+  'load',
+  'read_torch_checkpoint',
+]

@@ -22,11 +22,17 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
 _DTYPES = {
-    'FloatStorage': np.dtype('<f4'), 'DoubleStorage': np.dtype('<f8'),
-    'HalfStorage': np.dtype('<f2'), 'BFloat16Storage': np.dtype(ml_dtypes.bfloat16),
-    'LongStorage': np.dtype('<i8'), 'IntStorage': np.dtype('<i4'),
-    'ShortStorage': np.dtype('<i2'), 'CharStorage': np.dtype('i1'),
-    'ByteStorage': np.dtype('u1'), 'BoolStorage': np.dtype('?')}
+  'FloatStorage': np.dtype('<f4'),
+  'DoubleStorage': np.dtype('<f8'),
+  'HalfStorage': np.dtype('<f2'),
+  'BFloat16Storage': np.dtype(ml_dtypes.bfloat16),
+  'LongStorage': np.dtype('<i8'),
+  'IntStorage': np.dtype('<i4'),
+  'ShortStorage': np.dtype('<i2'),
+  'CharStorage': np.dtype('i1'),
+  'ByteStorage': np.dtype('u1'),
+  'BoolStorage': np.dtype('?'),
+}
 
 
 class CheckpointError(UserError):
@@ -73,10 +79,10 @@ def _ordered_dict(pairs=()) -> dict:
 
 
 _CONSTRUCTORS: dict[tuple[str, str], Callable[..., Any]] = {
-    ('collections', 'OrderedDict'): _ordered_dict,
-    ('torch._utils', '_rebuild_tensor_v2'): _rebuild_tensor,
-    ('torch._utils', '_rebuild_parameter'): _rebuild_parameter,
-    ('torch', 'Size'): tuple,
+  ('collections', 'OrderedDict'): _ordered_dict,
+  ('torch._utils', '_rebuild_tensor_v2'): _rebuild_tensor,
+  ('torch._utils', '_rebuild_parameter'): _rebuild_parameter,
+  ('torch', 'Size'): tuple,
 }
 
 
@@ -86,22 +92,42 @@ def _global(module: str, name: str) -> Any:
   if (module, name) in _CONSTRUCTORS:
     return _CONSTRUCTORS[module, name]
   raise CheckpointError(
-      f'it asks for {module}.{name}, which is not a constructor of tensors; refused')
+    f'it asks for {module}.{name}, which is not a constructor of tensors; refused'
+  )
 
 
 def _storage(persistent_id: Any) -> _Storage:
   match persistent_id:
     case ('storage', np.dtype() as dtype, str(key), str(), int(size), *view) if (
-        size >= 0 and view in ([], [None])):
+      size >= 0 and view in ([], [None])
+    ):
       return _Storage(key, dtype, size)
   raise CheckpointError('a storage of an unknown kind')
 
 
 _CONSTANTS = {'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False}
-_LITERALS = frozenset((
-    'INT', 'BININT', 'BININT1', 'BININT2', 'LONG', 'LONG1', 'LONG4', 'FLOAT', 'BINFLOAT',
-    'BINUNICODE', 'SHORT_BINUNICODE', 'BINUNICODE8', 'UNICODE'))
-_EMPTY: dict[str, Callable[[], Any]] = {'EMPTY_DICT': dict, 'EMPTY_LIST': list, 'EMPTY_TUPLE': tuple}
+_LITERALS = frozenset(
+  (
+    'INT',
+    'BININT',
+    'BININT1',
+    'BININT2',
+    'LONG',
+    'LONG1',
+    'LONG4',
+    'FLOAT',
+    'BINFLOAT',
+    'BINUNICODE',
+    'SHORT_BINUNICODE',
+    'BINUNICODE8',
+    'UNICODE',
+  )
+)
+_EMPTY: dict[str, Callable[[], Any]] = {
+  'EMPTY_DICT': dict,
+  'EMPTY_LIST': list,
+  'EMPTY_TUPLE': tuple,
+}
 _SHORT_TUPLES = {'TUPLE1': 1, 'TUPLE2': 2, 'TUPLE3': 3}
 
 
@@ -118,7 +144,7 @@ class _Machine:
       start -= 1
       if start < 0:
         raise CheckpointError('unbalanced marks')
-    items = self.stack[start + 1:]
+    items = self.stack[start + 1 :]
     del self.stack[start:]
     return items
 
@@ -182,8 +208,16 @@ def _read_structure(file: BinaryIO) -> Any:
       machine.step(opcode.name, argument)
   except CheckpointError:
     raise
-  except (ValueError, TypeError, AttributeError, IndexError, KeyError, OverflowError,
-          MemoryError, RecursionError) as error:
+  except (
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+  ) as error:
     raise CheckpointError(f'truncated or damaged ({error})') from error
   raise CheckpointError('truncated: the description of the tensors does not end')
 
@@ -197,21 +231,20 @@ def _tensors(structure: Any) -> dict[str, _Tensor]:
 
 
 def _view(name: str, tensor: _Tensor, flat: np.ndarray) -> np.ndarray:
-  last = tensor.offset + sum(
-      (n - 1) * s for n, s in zip(tensor.shape, tensor.stride, strict=True))
+  last = tensor.offset + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride, strict=True))
   if 0 in tensor.shape:
     return np.zeros(tensor.shape, flat.dtype)
   if last >= flat.size:
     raise CheckpointError(f'tensor {name!r} reaches past the end of its storage')
   strides = [s * flat.itemsize for s in tensor.stride]
-  view = np.lib.stride_tricks.as_strided(flat[tensor.offset:], tensor.shape, strides)
+  view = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides)
   return np.array(view)
 
 
 def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
   with zipfile.ZipFile(file) as archive:
     names = archive.namelist()
-    root = next((n[:-len('data.pkl')] for n in names if n.endswith('/data.pkl')), None)
+    root = next((n[: -len('data.pkl')] for n in names if n.endswith('/data.pkl')), None)
     if root is None:
       raise CheckpointError('a zip file without data.pkl is not a PyTorch checkpoint')
     if root + 'byteorder' in names and archive.read(root + 'byteorder') != b'little':

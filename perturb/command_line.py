@@ -1,0 +1,59 @@
+"""What the entry points share: flags with one line for a mistake, and the compilation cache."""
+
+from collections.abc import Callable
+import logging
+import os
+import re
+
+from absl import flags
+import jax
+from ml_collections import config_flags
+
+from perturb.errors import UserError
+
+CACHE = flags.DEFINE_string(
+  'compilation_cache',
+  os.path.join(os.path.expanduser('~'), '.cache', 'perturb'),
+  "Folder of JAX's compiled programs, so that the second start is quick; '' for none.",
+)
+
+
+def _check(config: flags.FlagHolder, workdir: flags.FlagHolder, rest: list[str]) -> None:
+  path = config_flags.get_config_filename(flags.FLAGS[config.name]) or ''
+  if path and not os.path.isfile(path.split(':')[0]):
+    raise UserError(f'--config={path}: no such file')
+  for flag in (config, workdir):
+    if not flag.value:
+      raise UserError(
+        f'--{flag.name} is required; try --config=configs/extremal.py --workdir=runs/extremal'
+      )
+  config.value.lock()  # Reading a config that failed to load says why.
+  if rest:
+    raise UserError(f'{rest[0]!r} is not understood; a flag is written --name=value')
+
+
+def parser(config: flags.FlagHolder, workdir: flags.FlagHolder) -> Callable[[list[str]], list[str]]:
+  """A `flags_parser` for absl's `app.run` that ends with one line, and no trace, on a mistake."""
+
+  def parse(argv: list[str]) -> list[str]:
+    try:
+      rest = flags.FLAGS(argv)
+      _check(config, workdir, rest[1:])
+      return rest
+    except AttributeError as error:  # An unknown field: «'area'\nDid you mean "areas" ...».
+      name, *near = re.findall(r'\w+(?=\\*["\'])', str(error))
+      hint = f'; did you mean {near[0]!r}?' if near else ''
+      raise SystemExit(f'error: the config has no field {name!r}{hint}') from error
+    except (UserError, flags.Error, OSError, TypeError, ValueError, KeyError) as error:
+      line = ' '.join(str(error).strip('"').split())
+      raise SystemExit(f'error: {line}') from error
+
+  return parse
+
+
+def start_jax() -> None:
+  """Uses the compilation cache; keeps quiet about accelerators that are not there."""
+  logging.getLogger('jax._src.xla_bridge').setLevel(logging.WARNING)
+  if CACHE.value:
+    jax.config.update('jax_compilation_cache_dir', CACHE.value)
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)

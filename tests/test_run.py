@@ -1,0 +1,215 @@
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+from PIL import Image
+import pytest
+
+from configs import extremal, extremal_paper, extremal_torchray
+from perturb import store
+from perturb.errors import UserError
+from perturb.extremal import settings_of
+from perturb.run import run
+
+ROOT = pathlib.Path(__file__).parent.parent
+FEW = ['--config.settings.iterations=3', '--config.areas=(0.1, 0.3)']
+
+
+def command(*arguments, **options):
+  """Runs the README's command; returns the finished process."""
+  return subprocess.run(
+    [
+      sys.executable,
+      '-m',
+      'perturb.main',
+      f'--compilation_cache={jax.config.jax_compilation_cache_dir}',
+      *arguments,
+    ],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+    **options,
+  )
+
+
+def files(folder):
+  return {
+    str(path.relative_to(folder)): path.read_bytes()
+    for path in sorted(folder.rglob('*'))
+    if path.is_file() and path.name != 'timings.csv'
+  }
+
+
+@pytest.fixture(scope='module')
+def first(tmp_path_factory):
+  """A short run of the README's command on a good, a missing and a broken picture."""
+  folder = tmp_path_factory.mktemp('run')
+  (folder / 'broken.jpg').write_bytes(b'\xff\xd8\xff nothing')
+  done = command(
+    '--config=configs/extremal.py',
+    f'--workdir={folder}/out',
+    *FEW,
+    f'--config.images=chelsea, {folder}/broken.jpg, {folder}/none.png, coffee',
+  )
+  return folder, done
+
+
+def test_a_broken_picture_is_named_and_the_others_are_finished(first):
+  folder, done = first
+  assert done.returncode == 1
+  lines = done.stderr.splitlines()
+  assert sum(f'error: {folder}/broken.jpg: not an image' in line for line in lines) == 1
+  assert sum(f"error: images: '{folder}/none.png' does not exist" in line for line in lines) == 1
+  assert 'Traceback' not in done.stderr
+  assert '2 of 4 explained' in done.stdout
+  with open(folder / 'out' / 'failures.csv') as file:
+    assert len(list(csv.DictReader(file))) == 2
+
+
+def test_the_table_has_a_row_for_each_image_and_area(first):
+  rows = [
+    line.split() for line in first[1].stdout.splitlines() if line.startswith(('chelsea', 'coffee'))
+  ]
+  assert [(row[0], row[-5]) for row in rows] == [
+    ('chelsea', '0.1'),
+    ('chelsea', '0.3'),
+    ('coffee', '0.1'),
+    ('coffee', '0.3'),
+  ]
+  assert all(abs(float(row[-4]) - float(row[-5])) <= 0.005 for row in rows)
+
+
+def test_the_workdir_holds_what_other_tools_read(first):
+  out = first[0] / 'out'
+  config = json.loads((out / 'config.json').read_text())
+  assert config['settings']['iterations'] == 3 and config['mode'] == 'fast'
+  with np.load(out / 'results' / 'chelsea.npz', allow_pickle=False) as arrays:
+    assert arrays['masks'].shape == (1, 2, 224, 224)
+  explanation = store.load(out / 'results' / 'chelsea.npz')
+  assert explanation.class_name == 'Egyptian cat' and explanation.target == 285
+  np.testing.assert_allclose(explanation.result.areas, [0.1, 0.3])
+  with open(out / 'scores.csv') as file:
+    rows = list(csv.DictReader(file))
+  assert len(rows) == 4
+  assert float(rows[0]['score']) == pytest.approx(float(explanation.result.scores[0, 0]), rel=1e-5)
+  for name in ('growth', 'chelsea_growth', 'chelsea_mask', 'coffee_scores'):
+    with Image.open(out / 'figures' / f'{name}.png') as figure:
+      assert min(figure.size) > 200
+
+
+def test_the_report_stands_alone(first):
+  page = (first[0] / 'out' / 'report.html').read_text()
+  assert 'Egyptian cat' in page and 'espresso' in page
+  assert page.count('data:image/png;base64,') == 4
+  outside = [word for word in page.split('"') if word.startswith(('http', '//'))]
+  assert not outside
+  data = json.loads(page.split('id="data">')[1].split('</script>')[0])
+  assert [item['name'] for item in data['items']] == ['chelsea', 'coffee']
+
+
+def test_a_second_run_computes_nothing_and_changes_nothing(first):
+  folder, _ = first
+  before = files(folder / 'out')
+  done = command(
+    '--config=configs/extremal.py',
+    f'--workdir={folder}/out',
+    *FEW,
+    f'--config.images=chelsea, {folder}/broken.jpg, {folder}/none.png, coffee',
+  )
+  assert '2 of 4 explained' in done.stdout and 'nan' in done.stdout
+  assert files(folder / 'out') == before
+
+
+def test_the_same_config_elsewhere_gives_the_same_bytes(first, tmp_path):
+  config = extremal.get_config()
+  config.images, config.areas, config.settings.iterations = 'chelsea', (0.1, 0.3), 3
+  assert run(config, str(tmp_path)) == 0
+  mine = (tmp_path / 'results' / 'chelsea.npz').read_bytes()
+  assert mine == (first[0] / 'out' / 'results' / 'chelsea.npz').read_bytes()
+
+
+def test_another_config_in_the_same_workdir_is_refused(first):
+  done = command('--config=configs/extremal.py', f'--workdir={first[0]}/out', '--config.seed=1')
+  assert done.returncode == 1
+  assert 'another config (different: areas, seed, settings)' in done.stderr
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (
+      ['--config=configs/extremal.py', '--config.area=0.1'],
+      "no field 'area'; did you mean 'areas'",
+    ),
+    (['--config=configs/extremal.py', '--config.settings.iteration=1'], "no field 'iteration'"),
+    (
+      ['--config=configs/extremal.py', '--config.areas=(0.1, 1.5)'],
+      'area 1.5: an area is a fraction',
+    ),
+    (['--config=configs/extremal.py', '--config.target=Egiptian cat'], "'Egyptian cat'"),
+    (
+      ['--config=configs/extremal.py', '--config.images=nothing/*.jpg'],
+      "'nothing/*.jpg' matches no file",
+    ),
+    (['--config=configs/extremal.py', '--config.levels=x'], 'levels'),
+    (['--config=configs/extremal.py', '--config.weights=README.md'], 'README.md: '),
+    (['--config=configs/none.py'], 'configs/none.py'),
+    ([], '--config is required'),
+    (['--config=configs/extremal.py', '--nonsense'], 'nonsense'),
+  ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(arguments, message, tmp_path):
+  done = command(f'--workdir={tmp_path}/out', *arguments)
+  assert done.returncode == 1
+  errors = [line for line in done.stderr.splitlines() if line.strip()]
+  assert len(errors) == 1, done.stderr
+  assert errors[0].startswith('error: ')
+  assert message in errors[0]
+
+
+def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(UserError, match='workdir .*file/out: cannot be written'):
+    run(extremal.get_config(), str(tmp_path / 'file' / 'out'))
+
+
+def test_a_damaged_result_is_named(tmp_path):
+  config = extremal.get_config()
+  config.images = 'chelsea'
+  (tmp_path / 'results').mkdir()
+  (tmp_path / 'results' / 'chelsea.npz').write_bytes(b'PK damaged')
+  assert run(config, str(tmp_path)) == 1
+  assert 'not a result' in (tmp_path / 'failures.csv').read_text()
+
+
+def test_an_aspect_of_a_grey_photograph_is_kept(tmp_path):
+  Image.fromarray((np.indices((40, 60)).sum(0) * 2).astype(np.uint8)).save(tmp_path / 'grey.png')
+  config = extremal.get_config()
+  config.images, config.fit, config.areas = str(tmp_path / 'grey.png'), 'aspect', (0.2,)
+  config.settings.iterations = 2
+  assert run(config, str(tmp_path / 'out')) == 0
+  explanation = store.load(tmp_path / 'out' / 'results' / 'grey.npz')
+  assert explanation.result.masks.shape == (1, 1, 224, 336)
+
+
+@pytest.mark.parametrize('module', [extremal, extremal_paper, extremal_torchray])
+def test_every_config_names_settings_of_its_mode(module):
+  config = module.get_config()
+  resolved = settings_of(config.mode, **config.settings)
+  assert resolved == settings_of(config.mode)  # The files show the defaults.
+
+
+def test_nothing_is_left_of_a_write_that_failed(tmp_path, monkeypatch):
+  def fail(*_):
+    raise OSError(28, os.strerror(28))
+
+  monkeypatch.setattr(os, 'replace', fail)
+  with pytest.raises(UserError, match=r'x\.npz: cannot be written \(No space left'):
+    store.write_atomically(tmp_path / 'x.npz', b'data')
+  assert not list(tmp_path.iterdir())
