@@ -11,6 +11,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.images = 'chelsea, coffee'  # Paths, folders, globs or bundled names, comma-separated.
   config.fit = 'crop'  # To the network's size: 'crop', 'aspect' or 'squash'.
   config.target = ''  # Class name or index; '' for the class predicted.
+  config.layer = ''  # Explain channel `target` of this layer (its spatial mean), not a class.
   config.network = 'efficientnet_lite0'
   config.weights = ''  # Path of a checkpoint; '' for the network's usual weights.
 
@@ -18,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.areas = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # Fractions of the image, each in (0, 1).
   config.game = 'preserve'  # 'preserve', 'delete' or 'hybrid'.
   config.objective = 'score'  # 'score', or 'contrastive': minus the best other class.
-  config.perturbation = 'blur'  # 'blur', or 'fade' to the training mean.
+  config.perturbation = 'blur'  # 'blur', or 'fade' to black.
   config.levels = 8  # Of the blur pyramid.
   config.sigma_max = 20.0  # Of the strongest blur, in pixels.
 

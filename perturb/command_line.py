@@ -19,14 +19,14 @@ CACHE = flags.DEFINE_string(
 
 
 def _check(config: flags.FlagHolder, workdir: flags.FlagHolder, rest: list[str]) -> None:
-  path = config_flags.get_config_filename(flags.FLAGS[config.name]) or ''
-  if path and not os.path.isfile(path.split(':')[0]):
-    raise UserError(f'--config={path}: no such file')
   for flag in (config, workdir):
     if not flag.value:
       raise UserError(
         f'--{flag.name} is required; try --config=configs/extremal.py --workdir=runs/extremal'
       )
+  path = config_flags.get_config_filename(flags.FLAGS[config.name]).split(':')[0]
+  if not os.path.isfile(path):
+    raise UserError(f'--config={path}: no such file')
   config.value.lock()  # Reading a config that failed to load says why.
   if rest:
     raise UserError(f'{rest[0]!r} is not understood; a flag is written --name=value')

@@ -69,6 +69,7 @@ class _Game:
   levels: int
   sigma_max: float
   normalised: bool
+  fade_to: tuple[float, ...]
 
 
 def class_scores(outputs: jax.Array) -> jax.Array:
@@ -88,7 +89,14 @@ def contrast(outputs: jax.Array, targets: jax.Array) -> jax.Array:
 
 
 def _perturbed(x: jax.Array, g: _Game) -> jax.Array:
-  return pyramid(x, g.perturbation, levels=g.levels, sigma_max=g.sigma_max, normalised=g.normalised)
+  return pyramid(
+    x,
+    g.perturbation,
+    levels=g.levels,
+    sigma_max=g.sigma_max,
+    normalised=g.normalised,
+    fade_to=g.fade_to,
+  )
 
 
 def _reward(f: Function, pyramids: jax.Array, targets: jax.Array, g: _Game):
@@ -114,18 +122,23 @@ def _solve_chunk(f, x, targets, areas, start, g: _Game, settings: Settings) -> d
   pyramids = _perturbed(x, g)
   solution = solve(_reward(f, pyramids, targets, g), x.shape[1:3], areas, start, settings)
   masks = solution.masks
-
-  def score(masks):
-    return _pick(f(perturb(pyramids, masks)), targets)
-
+  asked = jnp.stack(
+    [masks, 1 - masks, binarise(masks, areas), jnp.ones_like(masks), jnp.zeros_like(masks)]
+  )
+  # A loop, so that the network is compiled once for the five.
+  scores, deleted, binary, full, blank = jax.lax.map(
+    lambda masks: _pick(f(perturb(pyramids, masks)), targets), asked
+  )
   return {
     'masks': masks,
     'parameters': solution.parameters,
     'mean_area': masks.mean((1, 2)),
     'share_area': (masks > 0.5).mean((1, 2)),
-    'scores': score(masks),
-    'deleted_scores': score(1 - masks),
-    'binary_scores': score(binarise(masks, areas)),
+    'scores': scores,
+    'deleted_scores': deleted,
+    'binary_scores': binary,
+    'full_score': full,
+    'blank_score': blank,
     'rewards': solution.rewards,
     'area_losses': solution.area_losses,
   }
@@ -180,14 +193,9 @@ def _extremal(
     )
     for name, value in solved.items()
   }
-
-  def ends(args):
-    image, target = args
-    levels = _perturbed(image[None], g)
-    return _pick(f(image[None]), target[None])[0], _pick(f(levels[:, 0]), target[None])[0]
-
-  full, blank = jax.lax.map(ends, (x, targets))
-  return ExtremalResult(areas=areas, full_score=full, blank_score=blank, **solved)
+  for name in ('full_score', 'blank_score'):  # The same for every area.
+    solved[name] = solved[name][:, 0]
+  return ExtremalResult(areas=areas, **solved)
 
 
 def default_chunk() -> int:
@@ -248,6 +256,7 @@ def extremal_perturbation(
   perturbation: Perturbation = 'blur',
   levels: int = 8,
   sigma_max: float = 20.0,
+  fade_to: Sequence[float] = (0.0,),
   chunk: int | None = None,
   **settings: Any,
 ) -> ExtremalResult:
@@ -278,9 +287,11 @@ def extremal_perturbation(
     game: 'preserve' maximises Phi(m (x) x), 'delete' minimises Phi((1 - m) (x) x), 'hybrid'
       maximises their difference.
     objective: 'score', or 'contrastive': the score minus the best other class.
-    perturbation: 'blur', or 'fade' to zero (the training mean, for a normalised input).
+    perturbation: 'blur', or 'fade' to `fade_to`.
     levels: of the blur pyramid.
     sigma_max: of the strongest blur, in pixels.
+    fade_to: value for each channel, or one for all, in the units of x. The default of zero is the
+      training mean of a normalised input; give the preprocessed value of black for black.
     chunk: problems (image, area) solved side by side: bounds the memory; 1 on a CPU and 32 on
       an accelerator by default.
     **settings: of the mode, e.g. `iterations`, `learning_rate`.
@@ -300,6 +311,8 @@ def extremal_perturbation(
   _choose('game', game, Game)
   _choose('objective', objective, Objective)
   _choose('perturbation', perturbation, Perturbation)
+  if len(fade_to) not in (1, x.shape[-1]):
+    raise UserError(f'fade_to must be one value or {x.shape[-1]}, not {fade_to!r}')
   resolved = settings_of(mode, **settings)
   targets = _check_targets(f, x, target)
   chunk = min(chunk or default_chunk(), len(areas) * x.shape[0])
@@ -313,7 +326,15 @@ def extremal_perturbation(
     join=join,
     settings=resolved,
     chunk=chunk,
-    g=_Game(game, objective, perturbation, levels, sigma_max, normalised=mode != 'torchray'),
+    g=_Game(
+      game,
+      objective,
+      perturbation,
+      levels,
+      sigma_max,
+      normalised=mode != 'torchray',
+      fade_to=tuple(map(float, fade_to)),
+    ),
   )
 
 

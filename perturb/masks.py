@@ -233,4 +233,6 @@ def gaussian_field(parameters: jax.Array, size: tuple[int, int], sigma: float) -
   """Smooth field of low-resolution parameters (eq. 5): `[B, h, w]` to `[B, H, W]`."""
   rows = gaussian_basis(size[0], parameters.shape[1], sigma)
   columns = gaussian_basis(size[1], parameters.shape[2], sigma)
-  return jnp.einsum('hi,bij,wj->bhw', rows, parameters, columns)
+  return jnp.einsum(
+    'hi,bij,wj->bhw', rows, parameters, columns, precision=jax.lax.Precision.HIGHEST
+  )

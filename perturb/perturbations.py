@@ -5,6 +5,7 @@ itself. A mask value m picks the level m (levels - 1), linearly
 interpolated. Shapes: `[B, H, W, C]` images, `[B, H, W]` masks.
 """
 
+from collections.abc import Sequence
 import functools
 import math
 import operator
@@ -72,12 +73,13 @@ def pyramid(
   levels: int = 8,
   sigma_max: float = 20.0,
   normalised: bool = True,
+  fade_to: Sequence[float] = (0.0,),
 ) -> jax.Array:
-  """The pyramid of a perturbation by name: 'blur' or 'fade'."""
+  """The pyramid of a perturbation by name: 'blur' or 'fade'; see those two for the arguments."""
   if perturbation == 'blur':
     return blur_pyramid(x, levels=levels, sigma_max=sigma_max, normalised=normalised)
   if perturbation == 'fade':
-    return fade_pyramid(x)
+    return fade_pyramid(x, value=jnp.asarray(fade_to))
   raise ValueError(f"perturbation must be 'blur' or 'fade', not {perturbation!r}")
 
 

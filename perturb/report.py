@@ -56,7 +56,7 @@ def _item(explanation: Explanation) -> dict[str, Any]:
   return {
     'name': explanation.name,
     'class_name': explanation.class_name,
-    'probability': explanation.probability,
+    'probability': None if np.isnan(explanation.probability) else explanation.probability,
     'width': width,
     'height': height,
     'areas': numbers(result.areas),

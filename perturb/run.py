@@ -19,6 +19,7 @@ from perturb.errors import UserError
 from perturb.extremal import (
   ExtremalResult,
   check_areas,
+  class_scores,
   default_chunk,
   extremal_perturbation,
   kept_fraction,
@@ -95,6 +96,22 @@ def _concatenate(parts: list[ExtremalResult]) -> ExtremalResult:
   )
 
 
+@jax.jit
+def _all_scores(f: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+  return class_scores(f(x))
+
+
+def _target(net: Pretrained, config: ml_collections.ConfigDict) -> int:
+  """The index that the config names."""
+  if not config.layer:
+    return net.class_index(config.target)
+  if not config.target.isdigit():
+    raise UserError(
+      f'config.target: a channel of {config.layer} is a number, not {config.target!r}'
+    )
+  return int(config.target)
+
+
 def explain(
   net: Pretrained, source: Source, config: ml_collections.ConfigDict, tick: Callable[[int], None]
 ) -> tuple[store.Explanation, np.ndarray]:
@@ -115,50 +132,34 @@ def explain(
   image = load_image(source.path, size=net.size, fit=config.fit)
   picture = load_image(source.path, size=2 * net.size, fit=config.fit)
   x = net.preprocess(image)
-  logits = np.asarray(jax.jit(Pretrained.__call__)(net, x[None]))[0]
-  if not np.isfinite(logits).all():
+  f = net.part(stop=config.layer or None)
+  scores = np.asarray(_all_scores(f, x[None]))[0]
+  if not np.isfinite(scores).all():
     raise UserError(f'{source.path}: the network gives a score that is not a number')
-  target = int(logits.argmax()) if config.target == '' else net.class_index(config.target)
+  target = int(scores.argmax()) if config.target == '' else _target(net, config)
   areas = check_areas(config.areas)
   chunk = min(config.chunk or default_chunk(), len(areas))
+  shared: dict[str, Any] = {name: config[name] for name in ('perturbation', 'levels', 'sigma_max')}
+  if config.mode != 'torchray':  # TorchRay fades to zero, the training mean.
+    shared['fade_to'] = tuple(net.preprocess(np.zeros(3, np.uint8)).tolist())
+  options = {name: config[name] for name in ('mode', 'game', 'objective')} | shared
+  options |= {'key': jax.random.key(config.seed), 'chunk': chunk, **config.settings}
   parts, seconds = [], []
   for group in _groups(areas, chunk):
     start = time.perf_counter()
-    parts.append(
-      jax.block_until_ready(
-        extremal_perturbation(
-          net,
-          x,
-          target,
-          group,
-          key=jax.random.key(config.seed),
-          mode=config.mode,
-          game=config.game,
-          objective=config.objective,
-          perturbation=config.perturbation,
-          levels=config.levels,
-          sigma_max=config.sigma_max,
-          chunk=chunk,
-          **config.settings,
-        )
-      )
-    )
+    part = jax.block_until_ready(extremal_perturbation(f, x, target, group, **options))
     seconds += [(time.perf_counter() - start) / len(group)] * len(group)
+    parts.append(part)
     tick(len(group))
-  blank = pyramid(
-    jnp.asarray(x),
-    config.perturbation,
-    levels=config.levels,
-    sigma_max=config.sigma_max,
-    normalised=config.mode != 'torchray',
-  )[0]
+  blank = pyramid(jnp.asarray(x), normalised=config.mode != 'torchray', **shared)[0]
   result = _concatenate(parts)
   if not np.isfinite(result.scores).all():
     raise UserError(f'{source.path}: the solver reached a score that is not a number')
-  probability = float(jax.nn.softmax(logits)[target])
+  probability = float('nan') if config.layer else float(jax.nn.softmax(scores)[target])
+  name = f'{config.layer}, channel {target}' if config.layer else net.class_name(target)
   return store.Explanation(
     source.name,
-    net.class_name(target),
+    name,
     target,
     probability,
     image,
@@ -311,8 +312,9 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   _check(config)
   sources, problems = find_images(config.images)
   net = load(config.network, config.weights)
+  net.part(stop=config.layer or None)  # Refuses a layer that is not there.
   if config.target != '':
-    net.class_index(config.target)
+    _target(net, config)
   _open_workdir(folder, config)
   progress = _Progress(len(sources) * len(config.areas))
   failures = [('', problem) for problem in problems]

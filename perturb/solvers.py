@@ -175,13 +175,14 @@ def _rewards_and_gradient(
 
 def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
   optimiser = optax.adam(s.learning_rate, b2=0.99)
+  ramp = min(s.ramp * s.iterations, s.iterations - 1)
 
   def field(parameters):
     return gaussian_field(parameters, size, s.sigma * min(size))
 
   def iterate(carry, t):
-    parameters, state = carry
-    progress = jnp.minimum(t / (s.ramp * s.iterations), 1.0)
+    parameters, state, best, best_rewards = carry
+    progress = jnp.minimum(t / ramp, 1.0) if ramp else jnp.ones(())
     area = s.start_area * (areas / s.start_area) ** progress
     width = s.start_width * (s.end_width / s.start_width) ** progress
 
@@ -190,14 +191,17 @@ def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
       return -jnp.sum(rewards), rewards
 
     rewards, gradient = _rewards_and_gradient(energy, parameters)
+    # Only once the area is a are rewards those of the masks asked for.
+    better = (progress == 1) & (rewards > best_rewards)
+    best = jnp.where(better[:, None, None], parameters, best)
+    best_rewards = jnp.where(better, rewards, best_rewards)
     updates, state = optimiser.update(gradient, state)
-    return (jnp.clip(parameters + updates, 0, 1), state), rewards
+    return (jnp.clip(parameters + updates, 0, 1), state, best, best_rewards), rewards
 
-  (parameters, _), rewards = jax.lax.scan(
-    iterate, (start, optimiser.init(start)), jnp.arange(s.iterations)
-  )
-  masks = _settle(field(parameters), areas, s.end_width)
-  return Solution(parameters, masks, rewards.T, jnp.zeros_like(rewards.T))
+  first = (start, optimiser.init(start), start, jnp.full(areas.shape, -jnp.inf))
+  (_, _, best, _), rewards = jax.lax.scan(iterate, first, jnp.arange(s.iterations))
+  masks = _settle(field(best), areas, s.end_width)
+  return Solution(best, masks, rewards.T, jnp.zeros_like(rewards.T))
 
 
 def _settle(

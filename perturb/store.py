@@ -22,7 +22,7 @@ class Explanation(NamedTuple):
     name: of the picture.
     class_name: of the class that was explained.
     target: its index.
-    probability: its softmax probability in the unperturbed image.
+    probability: its softmax probability in the unperturbed image; NaN for a channel of a layer.
     image: uint8 `[H, W, 3]`, what the network saw, before its normalisation.
     picture: uint8 `[2H, 2W, 3]`, the same at twice the resolution, for figures.
     blurred: uint8 `[H, W, 3]`, the fully perturbed image.

@@ -221,6 +221,7 @@ def test_the_schedules_of_lambda():
     ({'target': 0.5}, 'target must be one integer'),
     ({'x': jnp.ones((4, 4))}, r'x must be \[B, H, W, C\]'),
     ({'start': jnp.ones((3, 3))}, 'start must have the shape'),
+    ({'fade_to': (0.0, 0.0)}, 'fade_to must be one value or 1'),
   ],
 )
 def test_a_wrong_argument_is_named(arguments, message):

@@ -213,3 +213,20 @@ def test_nothing_is_left_of_a_write_that_failed(tmp_path, monkeypatch):
   with pytest.raises(UserError, match=r'x\.npz: cannot be written \(No space left'):
     store.write_atomically(tmp_path / 'x.npz', b'data')
   assert not list(tmp_path.iterdir())
+
+
+def test_a_channel_of_a_layer_fading_to_black(tmp_path):
+  config = extremal.get_config()
+  config.images, config.areas, config.settings.iterations = 'chelsea', (0.2,), 2
+  config.layer, config.target, config.perturbation = 'blocks.2', '7', 'fade'
+  assert run(config, str(tmp_path)) == 0
+  explanation = store.load(tmp_path / 'results' / 'chelsea.npz')
+  assert explanation.class_name == 'blocks.2, channel 7'
+  assert explanation.target == 7
+  assert (explanation.blurred == 0).all()
+  config.target = 'Egyptian cat'
+  with pytest.raises(UserError, match='a channel of blocks.2 is a number'):
+    run(config, str(tmp_path / 'other'))
+  config.layer = 'block.2'
+  with pytest.raises(UserError, match="'blocks.2'"):
+    run(config, str(tmp_path / 'other'))

@@ -28,7 +28,12 @@ class Network(nn.Module):
     """The names that `start` and `stop` accept, in order."""
     return [name for name, _ in self.layers()]
 
-  def _index(self, layer: str) -> int:
+  def layer_index(self, layer: str) -> int:
+    """The position of a layer.
+
+    Raises:
+      UserError: for a layer that the network does not have, with its near matches.
+    """
     names = self.layer_names()
     if layer not in names:
       hint = did_you_mean(layer, names) or f'; the layers are {", ".join(names)}'
@@ -50,8 +55,8 @@ class Network(nn.Module):
     Raises:
       UserError: for a layer that the network does not have, with its near matches.
     """
-    first = 0 if start is None else self._index(start) + 1
-    last = len(self.layers()) if stop is None else self._index(stop) + 1
+    first = 0 if start is None else self.layer_index(start) + 1
+    last = len(self.layers()) if stop is None else self.layer_index(stop) + 1
     for name, build in self.layers()[first:last]:
       x = build(name=name)(x)
     return x

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import importlib.resources
 import json
+from typing import Any
 
 import flax
 import jax
@@ -23,7 +24,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 @functools.partial(
   jax.tree_util.register_dataclass,
   data_fields=['variables'],
-  meta_fields=['network', 'size', 'mean', 'std', 'class_names'],
+  meta_fields=['network', 'size', 'mean', 'std', 'class_names', 'start', 'stop'],
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pretrained:
@@ -36,6 +37,8 @@ class Pretrained:
     mean: of the training images, per RGB channel, for values in [0, 1].
     std: their standard deviation.
     class_names: a line of synonyms for each logit, the first one the usual name.
+    start: the layer above which it starts; None for the input.
+    stop: the layer up to which it runs; None for the logits.
   """
 
   network: Network
@@ -44,18 +47,24 @@ class Pretrained:
   mean: tuple[float, float, float]
   std: tuple[float, float, float]
   class_names: tuple[str, ...]
+  start: str | None = None
+  stop: str | None = None
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Logits `[N, classes]` of preprocessed images `[N, H, W, 3]`."""
-    return self.part()(x)
+    """Logits `[N, classes]` of preprocessed images `[N, H, W, 3]`; see `part` for the rest."""
+    out: Any = self.network.apply(self.variables, x, start=self.start, stop=self.stop)
+    return out
 
-  def part(
-    self, *, start: str | None = None, stop: str | None = None
-  ) -> Callable[[jax.Array], jax.Array]:
-    """The network between two named layers, as a callable pytree (see `Network`)."""
-    return jax.tree_util.Partial(
-      functools.partial(self.network.apply, start=start, stop=stop), self.variables
-    )
+  def part(self, *, start: str | None = None, stop: str | None = None) -> 'Pretrained':
+    """The same network from above layer `start` up to layer `stop` (see `Network`).
+
+    Raises:
+      UserError: for a layer that the network does not have, with its near matches.
+    """
+    for layer in (start, stop):
+      if layer is not None:
+        self.network.layer_index(layer)
+    return dataclasses.replace(self, start=start, stop=stop)
 
   def preprocess(self, image: np.ndarray) -> np.ndarray:
     """uint8 RGB `[..., 3]` to the network's input, float32 of the same shape."""
