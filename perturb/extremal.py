@@ -402,8 +402,9 @@ def kept_fraction(result: ExtremalResult, saturation: float = 1.25) -> np.ndarra
   Source: supplement eq. 1, which prints `max` where its text says that the bar saturates.
 
   Returns:
-    `[B, A]`; Phi_min is the score of the fully perturbed image.
+    `[B, A]`; Phi_min is the score of the fully perturbed image. NaN where that equals Phi_0.
   """
   blank = np.asarray(result.blank_score)[:, None]
   rise = np.asarray(result.full_score)[:, None] - blank
+  rise = np.where(rise == 0, np.nan, rise)
   return np.minimum((np.asarray(result.scores) - blank) / rise, saturation)

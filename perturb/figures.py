@@ -93,13 +93,13 @@ def _label(axes: Axes, text: str, *, best: bool = False) -> None:
 
 
 def _bars(axes: Axes, explanation: Explanation) -> None:
-  heights = kept_fraction(explanation.result)[0]
+  heights = np.nan_to_num(kept_fraction(explanation.result)[0])
   best, reached = shown_area(explanation)
   colours = [WHOLE if reached and i == best else KEPT for i in range(len(heights))]
   axes.bar(np.arange(len(heights)), heights, color=colours, width=0.72)
   axes.axhline(1, color='black', linewidth=0.6, linestyle=(0, (4, 3)))
   axes.axhline(0, color='black', linewidth=0.6)
-  axes.set_ylim(min(0.0, float(np.nanmin(heights)) * 1.1), 1.26)
+  axes.set_ylim(min(0.0, float(heights.min()) * 1.1), 1.26)
   axes.set_yticks([0, 0.5, 1])
   axes.set_yticklabels(['0', '½', '1'])
   axes.set_xticks(np.arange(len(heights)))

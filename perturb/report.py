@@ -50,8 +50,8 @@ def _item(explanation: Explanation) -> dict[str, Any]:
   masks = np.asarray(result.masks)[0]
   height, width = masks.shape[1:]
 
-  def numbers(values: Any) -> list[float]:
-    return [round(float(value), 5) for value in values]
+  def numbers(values: Any) -> list[float | None]:
+    return [round(float(value), 5) if np.isfinite(value) else None for value in values]
 
   return {
     'name': explanation.name,
@@ -75,13 +75,15 @@ def _item(explanation: Explanation) -> dict[str, Any]:
   }
 
 
-def html_report(explanations: Sequence[Explanation], config: str) -> str:
+def html_report(explanations: Sequence[Explanation], made: str, game: str) -> str:
   """The page, as text; it loads nothing from outside.
 
   Args:
     explanations: in the order of the page.
-    config: text that says how they were made.
+    made: text that says how they were made.
+    game: 'preserve', 'delete' or 'hybrid'; says what the regions are.
   """
   template = (importlib.resources.files('perturb') / 'report.html').read_text(encoding='utf-8')
-  data = json.dumps({'items': [_item(e) for e in explanations], 'config': config})
+  items = [_item(explanation) for explanation in explanations]
+  data = json.dumps({'items': items, 'made': made, 'game': game}, allow_nan=False)
   return template.replace('/*DATA*/', data.replace('</', '<\\/'))

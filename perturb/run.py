@@ -1,8 +1,6 @@
 """The loop of a run: images -> explain -> store -> figures and report."""
 
 from collections.abc import Callable, Iterator
-import json
-import pathlib
 import sys
 import time
 from typing import Any
@@ -13,7 +11,7 @@ import ml_collections
 import numpy as np
 import tqdm
 
-from perturb import figures, report, store
+from perturb import store
 from perturb.data.images import Source, find_images, load_image
 from perturb.errors import UserError
 from perturb.extremal import (
@@ -28,6 +26,7 @@ from perturb.extremal import (
 )
 from perturb.nets import Pretrained, load
 from perturb.perturbations import pyramid
+from perturb.workdir import Workdir
 
 TABLE = ('image', 'class', 'area asked', 'area got', 'score kept', 'a*', 'seconds')
 
@@ -50,29 +49,6 @@ def _check(config: ml_collections.ConfigDict) -> None:
   iterations = config.settings.get('iterations', 1)
   if iterations < 1:
     raise UserError(f'config.settings.iterations must be at least 1, not {iterations}')
-
-
-def _open_workdir(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
-  """Makes the folder and writes the config, or checks that it is the one already there."""
-  try:
-    (workdir / 'results').mkdir(parents=True, exist_ok=True)
-    (workdir / 'figures').mkdir(exist_ok=True)
-  except OSError as error:
-    raise UserError(f'workdir {workdir}: cannot be written ({error.strerror})') from error
-  path = workdir / 'config.json'
-  text = config.to_json(indent=2) + '\n'
-  if path.exists() and any((workdir / 'results').iterdir()):
-    try:
-      old, new = json.loads(path.read_text()), json.loads(text)
-    except ValueError as error:
-      raise UserError(f'{path}: not a config; use another workdir') from error
-    changed = [name for name in sorted({*old, *new} - {'images'}) if old.get(name) != new.get(name)]
-    if changed:
-      raise UserError(
-        f'workdir {workdir} holds a run with another config (different: '
-        f'{", ".join(changed)}); use another workdir, or remove it'
-      )
-  store.write_atomically(path, text.encode())
 
 
 def _groups(areas: tuple[float, ...], chunk: int) -> Iterator[tuple[float, ...]]:
@@ -170,26 +146,41 @@ def explain(
   ), np.array(seconds)
 
 
-def _rows(explanation: store.Explanation, seconds: np.ndarray) -> list[tuple[Any, ...]]:
-  smallest = smallest_area(explanation.result, explanation.threshold)[0]
+def _stored(
+  net: Pretrained, source: Source, config: ml_collections.ConfigDict, folder: Workdir
+) -> store.Explanation | None:
+  """What the workdir holds of a picture, if anything."""
+  path = folder.result_path(source.name)
+  if not path.exists():
+    return None
+  explanation = store.load(path)
+  image = load_image(source.path, size=net.size, fit=config.fit)
+  if not np.array_equal(image, explanation.image):
+    raise UserError(
+      f'{source.path}: the workdir holds another picture named {source.name!r}; '
+      'rename this one, or use another workdir'
+    )
+  return explanation
+
+
+def _rows(
+  explanation: store.Explanation, timings: dict[tuple[str, str], str]
+) -> list[tuple[Any, ...]]:
+  result = explanation.result
+  smallest = smallest_area(result, explanation.threshold)[0]
   star = '-' if np.isnan(smallest) else f'{smallest:g}'
+  kept = kept_fraction(result, np.inf)[0]
   return [
     (
       explanation.name,
       explanation.class_name,
       f'{area:g}',
-      f'{got:.4f}',
-      f'{kept:.2f}',
+      f'{result.mean_area[0, i]:.4f}',
+      f'{kept[i]:.2f}',
       star,
-      f'{second:.1f}',
+      f'{float(timings.get((explanation.name, f"{area:g}"), "nan")):.1f}',
     )
-    for area, got, kept, second in zip(
-      explanation.result.areas,
-      explanation.result.mean_area[0],
-      kept_fraction(explanation.result, np.inf)[0],
-      seconds,
-      strict=True,
-    )
+    for i, area in enumerate(result.areas)
   ]
 
 
@@ -205,74 +196,6 @@ def format_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     for row in cells
   ]
   return '\n'.join([lines[0], '-' * max(map(len, lines)), *lines[1:]])
-
-
-def _write_figures(workdir: pathlib.Path, explanation: store.Explanation) -> None:
-  for name, figure in (
-    ('growth', figures.area_growth([explanation])),
-    ('mask', figures.extremal_mask(explanation)),
-    ('scores', figures.score_curves(explanation)),
-  ):
-    store.write_atomically(
-      workdir / 'figures' / f'{explanation.name}_{name}.png', figures.png(figure)
-    )
-
-
-def _same_aspect(explanations: list[store.Explanation]) -> list[store.Explanation]:
-  shape = explanations[0].picture.shape
-  return [e for e in explanations if e.picture.shape == shape]
-
-
-def _write_summary(
-  workdir: pathlib.Path, explanations: list[store.Explanation], config: str
-) -> None:
-  header = (
-    'image',
-    'class',
-    'target',
-    'area',
-    'mean_area',
-    'share_area',
-    'score',
-    'deleted_score',
-    'binary_score',
-    'full_score',
-    'blank_score',
-    'kept',
-    'smallest_area',
-  )
-  rows = []
-  for e in explanations:
-    r, kept = e.result, kept_fraction(e.result, np.inf)
-    smallest = smallest_area(r, e.threshold)[0]
-    rows += [
-      [
-        e.name,
-        e.class_name,
-        e.target,
-        *(
-          f'{float(value):.6g}'
-          for value in (
-            area,
-            r.mean_area[0, i],
-            r.share_area[0, i],
-            r.scores[0, i],
-            r.deleted_scores[0, i],
-            r.binary_scores[0, i],
-            r.full_score[0],
-            r.blank_score[0],
-            kept[0, i],
-            smallest,
-          )
-        ),
-      ]
-      for i, area in enumerate(r.areas)
-    ]
-  store.write_table(workdir / 'scores.csv', header, rows)
-  growth = figures.area_growth(_same_aspect(explanations)[:8])
-  store.write_atomically(workdir / 'figures' / 'growth.png', figures.png(growth))
-  page = report.html_report(explanations, config)
-  store.write_atomically(workdir / 'report.html', page.encode())
 
 
 class _Progress:
@@ -295,8 +218,9 @@ class _Progress:
 def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   """Explains the pictures of a config; what a workdir already holds is not computed again.
 
-  The workdir gets `config.json`, `results/<image>.npz` (see `perturb.store.load`), `scores.csv`,
-  `timings.csv`, `figures/*.png`, `report.html`, and `failures.csv` where something failed.
+  The workdir gets `config.json`, `versions.json`, `results/<image>.npz` (see `perturb.store.load`),
+  `scores.csv`, `timings.csv`, `figures/*.png`, `report.html`, and `failures.csv` where something
+  failed.
 
   Args:
     config: as configs/extremal.py.
@@ -308,51 +232,39 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   Raises:
     UserError: for a config that cannot be run at all.
   """
-  folder = pathlib.Path(workdir)
   _check(config)
   sources, problems = find_images(config.images)
   net = load(config.network, config.weights)
   net.part(stop=config.layer or None)  # Refuses a layer that is not there.
   if config.target != '':
     _target(net, config)
-  _open_workdir(folder, config)
+  folder = Workdir(workdir, config)
   progress = _Progress(len(sources) * len(config.areas))
   failures = [('', problem) for problem in problems]
   for problem in problems:
     progress.say(f'error: {problem}')
-  explanations, rows, timings = [], [], []
+  explanations = []
   for source in sources:
-    path = folder / 'results' / f'{source.name}.npz'
     progress.begin(source.name)
     try:
-      if path.exists():
-        explanation = store.load(path)
-        seconds = np.full(len(explanation.result.areas), np.nan)
-        progress.bar.update(len(seconds))
+      explanation = _stored(net, source, config, folder)
+      if explanation:
+        progress.bar.update(len(config.areas))
       else:
         explanation, seconds = explain(net, source, config, progress.bar.update)
-        store.save(path, explanation)
-        timings += [
-          [source.name, f'{area:g}', f'{second:.3f}']
-          for area, second in zip(explanation.result.areas, seconds, strict=True)
-        ]
-      _write_figures(folder, explanation)
+        folder.add(explanation, seconds)
+      folder.draw(explanation)
     except UserError as error:
       failures.append((source.path, str(error)))
       progress.say(f'error: {error}')
       continue
     explanations.append(explanation)
-    rows += _rows(explanation, seconds)
   progress.bar.close()
+  folder.fail(failures)
   if explanations:
-    print(format_table(TABLE, rows))
-    _write_summary(folder, explanations, config.to_json(indent=2))
-    print(
-      f'\n{len(explanations)} of {len(explanations) + len(failures)} explained; '
-      f'see {folder / "report.html"}'
-    )
-  if timings:
-    store.write_table(folder / 'timings.csv', ('image', 'area', 'seconds'), timings)
-  if failures:
-    store.write_table(folder / 'failures.csv', ('file', 'reason'), failures)
+    timings = folder.seconds()
+    print(format_table(TABLE, [row for e in explanations for row in _rows(e, timings)]))
+    folder.summarise(explanations)
+    count = len(explanations)
+    print(f'\n{count} of {count + len(failures)} explained; see {folder.path / "report.html"}')
   return len(failures)

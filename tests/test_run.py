@@ -122,7 +122,8 @@ def test_a_second_run_computes_nothing_and_changes_nothing(first):
     *FEW,
     f'--config.images=chelsea, {folder}/broken.jpg, {folder}/none.png, coffee',
   )
-  assert '2 of 4 explained' in done.stdout and 'nan' in done.stdout
+  assert '2 of 4 explained' in done.stdout
+  assert done.stdout == first[1].stdout
   assert files(folder / 'out') == before
 
 
@@ -171,6 +172,18 @@ def test_a_mistake_on_the_command_line_is_one_line(arguments, message, tmp_path)
   assert len(errors) == 1, done.stderr
   assert errors[0].startswith('error: ')
   assert message in errors[0]
+
+
+def test_another_picture_of_the_same_name_is_refused(first, tmp_path):
+  Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / 'chelsea.png')
+  done = command(
+    '--config=configs/extremal.py',
+    f'--workdir={first[0]}/out',
+    *FEW,
+    f'--config.images={tmp_path}/chelsea.png',
+  )
+  assert done.returncode == 1
+  assert "the workdir holds another picture named 'chelsea'" in done.stderr
 
 
 def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
