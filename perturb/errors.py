@@ -1,5 +1,6 @@
 """Errors whose message is one line for the person who runs the command."""
 
+from collections.abc import Sequence
 import difflib
 
 
@@ -16,3 +17,9 @@ def did_you_mean(name: str, choices: list[str], *, limit: int = 5) -> str:
   if not near:
     return ''
   return '; did you mean ' + ', '.join(repr(c) for c in near[:limit]) + '?'
+
+
+def check_choice(field: str, value: str, allowed: Sequence[str]) -> None:
+  """Raises a `UserError` that names the field if its value is not one of those allowed."""
+  if value not in allowed:
+    raise UserError(f'{field} must be one of {", ".join(allowed)}, not {value!r}')

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from perturb.area import binarise
-from perturb.errors import UserError, did_you_mean
+from perturb.errors import UserError, check_choice, did_you_mean
 from perturb.perturbations import perturb, pyramid
-from perturb.solvers import MODES, Settings, initial_parameters, lattice_shape, solve
+from perturb.solvers import MODES, Reward, Settings, initial_parameters, lattice_shape, solve
 
 Function = Callable[[jax.Array], jax.Array]  # [N, H, W, C] -> [N, K], or [N, h, w, K]
 Game = Literal['preserve', 'delete', 'hybrid']
@@ -99,7 +99,7 @@ def _perturbed(x: jax.Array, g: _Game) -> jax.Array:
   )
 
 
-def _reward(f: Function, pyramids: jax.Array, targets: jax.Array, g: _Game):
+def _reward(f: Function, pyramids: jax.Array, targets: jax.Array, g: _Game) -> Reward:
   value = _pick if g.objective == 'score' else contrast
 
   def seen(masks, mirror):
@@ -220,33 +220,28 @@ def settings_of(mode: str, **overrides: Any) -> Settings:
   return dataclasses.replace(MODES[mode], **overrides)
 
 
-def _choose(field: str, value: str, choices: Any) -> None:
-  allowed = get_args(choices)
-  if value not in allowed:
-    raise UserError(f'{field} must be one of {", ".join(allowed)}, not {value!r}')
-
-
-def check_areas(areas: Sequence[float]) -> tuple[float, ...]:
-  """Areas as floats.
+def check_areas(areas: float | Sequence[float] | jax.Array | np.ndarray) -> tuple[float, ...]:
+  """Areas as floats; one number counts as a list of one.
 
   Raises:
     UserError: names the first one that is not between 0 and 1.
   """
-  if not len(areas):
+  several = areas if isinstance(areas, str) else np.atleast_1d(np.asarray(areas, object)).tolist()
+  if not len(several):
     raise UserError('areas: give at least one, a fraction of the image between 0 and 1')
-  for area in areas:
-    if not isinstance(area, int | float | np.number | np.ndarray) or not 0 < area < 1:
+  for area in several:
+    if not isinstance(area, int | float | np.number) or not 0 < area < 1:
       raise UserError(
         f'area {area!r}: an area is a fraction of the image between 0 and 1, both excluded'
       )
-  return tuple(float(area) for area in areas)
+  return tuple(float(area) for area in several)
 
 
 def extremal_perturbation(
   f: Function,
   x: jax.Array | np.ndarray,
   target: int | Sequence[int] | jax.Array | np.ndarray,
-  areas: Sequence[float] = DEFAULT_AREAS,
+  areas: float | Sequence[float] | jax.Array | np.ndarray = DEFAULT_AREAS,
   *,
   key: jax.Array | None = None,
   start: jax.Array | np.ndarray | None = None,
@@ -308,9 +303,9 @@ def extremal_perturbation(
   if x.ndim != 4:
     raise UserError(f'x must be [B, H, W, C] or [H, W, C], not of shape {x.shape}')
   areas = check_areas(areas)
-  _choose('game', game, Game)
-  _choose('objective', objective, Objective)
-  _choose('perturbation', perturbation, Perturbation)
+  check_choice('game', game, get_args(Game))
+  check_choice('objective', objective, get_args(Objective))
+  check_choice('perturbation', perturbation, get_args(Perturbation))
   if len(fade_to) not in (1, x.shape[-1]):
     raise UserError(f'fade_to must be one value or {x.shape[-1]}, not {fade_to!r}')
   resolved = settings_of(mode, **settings)

@@ -170,26 +170,24 @@ def score_curves(explanation: Explanation) -> Figure:
     figure = Figure(figsize=(3.3, 2.3))
     axes = figure.subplots()
     full, blank = float(result.full_score[0]), float(result.blank_score[0])
-    axes.axhline(full, color=WHOLE, linewidth=0.9, linestyle=(0, (5, 2)))
-    axes.axhline(blank, color=BLANK, linewidth=0.9, linestyle=(0, (5, 2)))
-    axes.plot(
-      areas,
-      np.asarray(result.scores)[0, order],
-      '-o',
-      color=KEPT,
-      markersize=3.2,
-      linewidth=1.3,
-      label=r'region kept, $\Phi(m_a \otimes x)$',
-    )
-    axes.plot(
-      areas,
-      np.asarray(result.deleted_scores)[0, order],
-      '-o',
-      color=REMOVED,
-      markersize=3.2,
-      linewidth=1.3,
-      label=r'removed, $\Phi((1-m_a) \otimes x)$',
-    )
+    for level, colour, text in ((full, WHOLE, 'whole image'), (blank, BLANK, 'all perturbed')):
+      axes.axhline(level, color=colour, linewidth=0.9, linestyle=(0, (5, 2)))
+      axes.annotate(
+        text,
+        (1, level),
+        xytext=(0, 2),
+        xycoords=('axes fraction', 'data'),
+        textcoords='offset points',
+        ha='right',
+        color=colour,
+        fontsize=7,
+      )
+    for scores, colour, label in (
+      (result.scores, KEPT, r'region kept, $\Phi(m_a \otimes x)$'),
+      (result.deleted_scores, REMOVED, r'removed, $\Phi((1-m_a) \otimes x)$'),
+    ):
+      values = np.asarray(scores)[0, order]
+      axes.plot(areas, values, '-o', color=colour, markersize=3.2, linewidth=1.3, label=label)
     if reached:
       axes.axvline(
         100 * float(result.areas[best]), color='#888888', linewidth=0.8, linestyle=(0, (1, 2))
@@ -202,26 +200,6 @@ def score_curves(explanation: Explanation) -> Figure:
         textcoords='offset points',
         color='#555555',
       )
-    axes.annotate(
-      'whole image',
-      (1, full),
-      xytext=(0, 2),
-      xycoords=('axes fraction', 'data'),
-      textcoords='offset points',
-      ha='right',
-      color=WHOLE,
-      fontsize=7,
-    )
-    axes.annotate(
-      'all perturbed',
-      (1, blank),
-      xytext=(0, 2),
-      xycoords=('axes fraction', 'data'),
-      textcoords='offset points',
-      ha='right',
-      color=BLANK,
-      fontsize=7,
-    )
     axes.set_xlim(0, 100)
     axes.margins(y=0.12)
     axes.set_xlabel('area of the region (%)')

@@ -1,8 +1,8 @@
 """The perturbation operator m (x) x (paper sec. 3.4): blur or fade what the mask does not keep.
 
 A pyramid `[levels, H, W, C]` holds the image from level 0, fully perturbed, to the last, the image
-itself. A mask value m picks the level m (levels - 1), linearly
-interpolated. Shapes: `[B, H, W, C]` images, `[B, H, W]` masks.
+itself. A mask value m picks the level m (levels - 1), linearly interpolated. Shapes:
+`[B, H, W, C]` images, `[B, H, W]` masks.
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 import sys
 import time
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,13 @@ import numpy as np
 import tqdm
 
 from perturb import store
-from perturb.data.images import Source, find_images, load_image
-from perturb.errors import UserError
+from perturb.data.images import Fit, Source, find_images, load_image
+from perturb.errors import UserError, check_choice
 from perturb.extremal import (
   ExtremalResult,
+  Game,
+  Objective,
+  Perturbation,
   check_areas,
   class_scores,
   default_chunk,
@@ -36,13 +39,12 @@ def _check(config: ml_collections.ConfigDict) -> None:
   check_areas(config.areas)
   settings_of(config.mode, **config.settings)
   for name, choices in (
-    ('fit', ('crop', 'aspect', 'squash')),
-    ('game', ('preserve', 'delete', 'hybrid')),
-    ('objective', ('score', 'contrastive')),
-    ('perturbation', ('blur', 'fade')),
+    ('fit', Fit),
+    ('game', Game),
+    ('objective', Objective),
+    ('perturbation', Perturbation),
   ):
-    if config[name] not in choices:
-      raise UserError(f'config.{name} must be one of {", ".join(choices)}, not {config[name]!r}')
+    check_choice(f'config.{name}', config[name], get_args(choices))
   for name, smallest in (('levels', 2), ('chunk', 0), ('sigma_max', 0)):
     if config[name] < smallest:
       raise UserError(f'config.{name} must be at least {smallest}, not {config[name]}')

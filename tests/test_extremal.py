@@ -9,6 +9,7 @@ from perturb.area import binarise
 from perturb.errors import UserError
 from perturb.extremal import (
   ExtremalResult,
+  check_areas,
   class_scores,
   contrast,
   extremal_perturbation,
@@ -231,3 +232,8 @@ def test_a_wrong_argument_is_named(arguments, message):
 
 def test_settings_change_one_field_of_a_mode():
   assert settings_of('torchray', iterations=3).growth == 1.0035
+
+
+@pytest.mark.parametrize('areas', [0.1, [0.1], np.array([0.1]), jnp.array([0.1])])
+def test_areas_may_be_a_number_a_list_or_an_array(areas):
+  assert check_areas(areas) == pytest.approx((0.1,))
