@@ -170,12 +170,15 @@ def score_curves(explanation: Explanation) -> Figure:
     figure = Figure(figsize=(3.3, 2.3))
     axes = figure.subplots()
     full, blank = float(result.full_score[0]), float(result.blank_score[0])
-    for level, colour, text in ((full, WHOLE, 'whole image'), (blank, BLANK, 'all perturbed')):
+    for level, colour, text, shift in (
+      (full, WHOLE, 'whole image', 2),
+      (blank, BLANK, 'all perturbed', -8),
+    ):
       axes.axhline(level, color=colour, linewidth=0.9, linestyle=(0, (5, 2)))
       axes.annotate(
         text,
         (1, level),
-        xytext=(0, 2),
+        xytext=(0, shift),
         xycoords=('axes fraction', 'data'),
         textcoords='offset points',
         ha='right',
