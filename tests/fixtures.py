@@ -5,6 +5,14 @@ import numpy as np
 SMALL_AREAS = (0.1, 0.3)
 SMALL_TARGET = 2
 
+# Of the networks whose input is not 224 x 224 x 3.
+INPUTS = {
+  'mnist': (28, 28, 1),
+  'flower': (112, 112, 3),
+  'efficientnet_lite1': (240, 240, 3),
+  'efficientnet_lite2': (260, 260, 3),
+}
+
 
 def small_weights() -> list[tuple[np.ndarray, np.ndarray, int]]:
   """Two convolutions (kernel `[3, 3, in, out]`, bias, stride), softplus after each, then a mean."""
@@ -23,3 +31,33 @@ def small_image() -> np.ndarray:
 def small_parameters() -> np.ndarray:
   """Mask parameters float32 `[2, 16, 16]` in [0, 1]."""
   return np.random.RandomState(2).rand(2, 16, 16).astype(np.float32)
+
+
+def torch_like_state(shapes: dict[str, list[int]]) -> dict[str, np.ndarray]:
+  """Weights for the tensors of a PyTorch state dict, the same on every machine.
+
+  Weights vary by He's rule, so that activations stay of order one; statistics of batch
+  normalisation are positive; biases are small.
+  """
+  state = {}
+  for seed, (name, shape) in enumerate(shapes.items()):
+    size = int(np.prod(shape))
+    noise = np.frombuffer(np.random.RandomState(seed).bytes(size), np.uint8).astype(np.float32)
+    noise = ((noise - 127.5) / 73.9).reshape(shape)  # Mean 0, variance 1.
+    if name.endswith('num_batches_tracked'):
+      state[name] = np.zeros(shape, np.int64)
+    elif name.endswith('.running_var') or (name.endswith('.weight') and len(shape) == 1):
+      # A residual branch adds little, so that a sum over many blocks stays of order one.
+      state[name] = (0.2 if '.bn3.' in name else 1) * (1 + 0.25 * noise)
+    elif name.endswith('.weight'):
+      state[name] = noise * np.float32(np.sqrt(2 / np.prod(shape[1:])))
+    else:
+      state[name] = 0.1 * noise
+  return state
+
+
+def noise_images(count: int, shape: tuple[int, int, int]) -> np.ndarray:
+  """float32 `[count, H, W, C]`, smooth enough that every layer sees some of it."""
+  coarse = np.random.RandomState(count).randn(count, 8, 8, shape[2]).astype(np.float32)
+  repeats = -(-shape[0] // 8)
+  return coarse.repeat(repeats, 1).repeat(repeats, 2)[:, : shape[0], : shape[1]]

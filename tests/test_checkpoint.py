@@ -12,7 +12,7 @@ from perturb.nets.checkpoint import (
   LEGACY_MAGIC,
   LEGACY_PROTOCOL,
   CheckpointError,
-  read_torch_checkpoint,
+  read_checkpoint,
 )
 from perturb.nets.pretrained import efficientnet_lite0
 
@@ -119,18 +119,18 @@ def check(read):
 
 
 def test_reads_both_formats(tmp_path):
-  check(read_torch_checkpoint(zip_file(tmp_path / 'zip.pth', pickled(state()))))
-  check(read_torch_checkpoint(legacy_file(tmp_path / 'old.pth', pickled(state(), legacy=True))))
+  check(read_checkpoint(zip_file(tmp_path / 'zip.pth', pickled(state()))))
+  check(read_checkpoint(legacy_file(tmp_path / 'old.pth', pickled(state(), legacy=True))))
 
 
 def test_reads_a_state_dict_inside_a_training_checkpoint(tmp_path):
   wrapped = {'epoch': 3, 'state_dict': state(), 'lr': 0.1, 'names': ['x', None, True]}
-  check(read_torch_checkpoint(zip_file(tmp_path / 'x.pth', pickled(wrapped))))
+  check(read_checkpoint(zip_file(tmp_path / 'x.pth', pickled(wrapped))))
 
 
 def test_reads_a_transposed_view(tmp_path):
   tensors = {'a.weight': Tensor('0', ARRAYS['a.weight'].T)}
-  read = read_torch_checkpoint(zip_file(tmp_path / 'x.pth', pickled(tensors)))
+  read = read_checkpoint(zip_file(tmp_path / 'x.pth', pickled(tensors)))
   np.testing.assert_array_equal(read['a.weight'], ARRAYS['a.weight'].T)
 
 
@@ -147,7 +147,7 @@ def test_a_pickle_that_calls_something_is_refused_by_name_and_not_run(tmp_path, 
   target = tmp_path / 'made'
   path = make(tmp_path / 'x.pth', pickle.dumps({'a': Evil(os.mkdir, str(target))}, 2))
   with pytest.raises(CheckpointError, match=r'x\.pth: it asks for (posix|nt|os)\.mkdir'):
-    read_torch_checkpoint(path)
+    read_checkpoint(path)
   assert not target.exists()
 
 
@@ -155,14 +155,14 @@ def test_a_pickle_that_calls_something_is_refused_by_name_and_not_run(tmp_path, 
 def test_builtins_are_refused_in_every_protocol(tmp_path, protocol):
   path = zip_file(tmp_path / 'x.pth', pickle.dumps(Evil(eval, '1+1'), protocol))
   with pytest.raises(CheckpointError, match='eval'):
-    read_torch_checkpoint(path)
+    read_checkpoint(path)
 
 
 def test_instructions_that_tensors_do_not_need_are_refused(tmp_path):
   # NEWOBJ builds an object of a class: here of an admitted name, which is still refused.
   program = b'\x80\x02ctorch\nFloatStorage\n)\x81.'
   with pytest.raises(CheckpointError, match='NEWOBJ'):
-    read_torch_checkpoint(zip_file(tmp_path / 'x.pth', program))
+    read_checkpoint(zip_file(tmp_path / 'x.pth', program))
 
 
 @pytest.mark.parametrize('make', [zip_file, legacy_file])
@@ -172,7 +172,7 @@ def test_every_truncation_is_refused_with_the_files_name(tmp_path, make):
   for length in range(0, len(whole), 7):
     path.write_bytes(whole[:length])
     with pytest.raises(CheckpointError, match=r'cut\.pth'):
-      read_torch_checkpoint(path)
+      read_checkpoint(path)
 
 
 def test_every_damaged_byte_is_refused_or_read(tmp_path):
@@ -184,12 +184,12 @@ def test_every_damaged_byte_is_refused_or_read(tmp_path):
     damaged[position] = random.randint(256)
     path.write_bytes(damaged)
     with contextlib.suppress(CheckpointError):
-      read_torch_checkpoint(path)
+      read_checkpoint(path)
 
 
 def test_a_tensor_that_reaches_past_its_storage_is_refused(tmp_path):
   with pytest.raises(CheckpointError, match="'a.weight' reaches past"):
-    read_torch_checkpoint(
+    read_checkpoint(
       zip_file(
         tmp_path / 'x.pth', pickled({'a.weight': Tensor('0', ARRAYS['a.weight'], stride=(3, 100))})
       )
@@ -198,7 +198,7 @@ def test_a_tensor_that_reaches_past_its_storage_is_refused(tmp_path):
 
 def test_data_of_another_length_are_refused(tmp_path):
   with pytest.raises(CheckpointError, match='missing or truncated'):
-    read_torch_checkpoint(zip_file(tmp_path / 'x.pth', pickled(state()), data=b'1234'))
+    read_checkpoint(zip_file(tmp_path / 'x.pth', pickled(state()), data=b'1234'))
 
 
 @pytest.mark.parametrize('content', [b'', b'hello', b'\x80\x02}q\x00.', b'PK\x03\x04junk'])
@@ -206,12 +206,12 @@ def test_other_files_are_refused(tmp_path, content):
   path = tmp_path / 'x.pth'
   path.write_bytes(content)
   with pytest.raises(CheckpointError, match=r'x\.pth'):
-    read_torch_checkpoint(path)
+    read_checkpoint(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
   with pytest.raises(CheckpointError, match=r'none\.pth: No such file'):
-    read_torch_checkpoint(tmp_path / 'none.pth')
+    read_checkpoint(tmp_path / 'none.pth')
 
 
 def test_weights_of_another_network_are_refused_by_tensor(tmp_path):

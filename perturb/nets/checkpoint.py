@@ -1,4 +1,4 @@
-"""Reads PyTorch checkpoints (`.pth`, legacy and zip) without torch and without running a pickle.
+"""Reads PyTorch checkpoints (`.pth`, `.safetensors`) without torch and without running a pickle.
 
 A pickle is a program for a small stack machine. `pickle.load` runs it, and lets it import and call
 anything. Here `_read_structure` interprets only the instructions that describe containers,
@@ -15,6 +15,7 @@ import zipfile
 
 import ml_dtypes
 import numpy as np
+import safetensors
 
 from perturb.errors import UserError
 
@@ -222,12 +223,18 @@ def _read_structure(file: BinaryIO) -> Any:
   raise CheckpointError('truncated: the description of the tensors does not end')
 
 
+_STATE_DICTS = ('state_dict', 'model_state_dict', 'model')  # Where training scripts put it.
+
+
 def _tensors(structure: Any) -> dict[str, _Tensor]:
-  if isinstance(structure, dict) and isinstance(structure.get('state_dict'), dict):
-    structure = structure['state_dict']
-  if not isinstance(structure, dict):
+  if isinstance(structure, dict):
+    nested = [structure[key] for key in _STATE_DICTS if isinstance(structure.get(key), dict)]
+    structure = nested[0] if nested else structure
+  named = structure.items() if isinstance(structure, dict) else ()
+  tensors = {str(name): value for name, value in named if isinstance(value, _Tensor)}
+  if not tensors:
     raise CheckpointError('it holds no state dict (a dict of named tensors)')
-  return {str(name): value for name, value in structure.items() if isinstance(value, _Tensor)}
+  return tensors
 
 
 def _view(name: str, tensor: _Tensor, flat: np.ndarray) -> np.ndarray:
@@ -291,14 +298,29 @@ def _read_legacy(file: BinaryIO, file_size: int) -> dict[str, np.ndarray]:
   return {n: _view(n, t, storages[t.storage.key]) for n, t in tensors.items()}
 
 
-def read_torch_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-  """The named tensors of a PyTorch checkpoint, as numpy arrays.
+def _read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+  try:
+    with safetensors.safe_open(path, framework='numpy') as file:
+      return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+  except (safetensors.SafetensorError, TypeError, AttributeError) as error:
+    raise CheckpointError(f'not a sound safetensors file ({error})') from error
 
-  Reads the zip format (torch 1.6 and later) and the legacy one, a state dict or a dict with a
-  `state_dict` entry. Nothing in the file is executed.
+
+def _is_safetensors(file: BinaryIO, file_size: int) -> bool:
+  """Whether a file begins with the length of a JSON object, and that object."""
+  header = file.read(9)
+  return header[8:] == b'{' and int.from_bytes(header[:8], 'little') <= file_size - 8
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+  """The named tensors of a checkpoint, as numpy arrays.
+
+  Reads PyTorch's zip format (torch 1.6 and later) and its legacy one, a state dict or a dict with
+  one under `state_dict`, `model_state_dict` or `model`; and safetensors. The format is told by the
+  content. Nothing in the file is executed.
 
   Args:
-    path: of the `.pth` or `.pt` file.
+    path: of the file.
 
   Returns:
     Name -> array, in the order of the file.
@@ -308,10 +330,14 @@ def read_torch_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]
   """
   try:
     with open(path, 'rb') as file:
+      size = os.path.getsize(path)
       if zipfile.is_zipfile(file):
         return _read_zip(file)
       file.seek(0)
-      return _read_legacy(file, os.path.getsize(path))
+      if str(path).endswith('.safetensors') or _is_safetensors(file, size):
+        return _read_safetensors(path)
+      file.seek(0)
+      return _read_legacy(file, size)
   except CheckpointError as error:
     raise CheckpointError(f'checkpoint {path}: {error}') from error
   except (OSError, zipfile.BadZipFile, EOFError) as error:

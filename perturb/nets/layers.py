@@ -1,168 +1,105 @@
-"""Convolutions in the form that is fastest on each backend, as Flax modules.
+"""The layers of the networks under study, as Flax modules on `[N, H, W, C]`.
 
-XLA's CPU backend has no fast path for grouped convolutions: it takes ten times as long as the
-same sum written as shifted multiply-adds. A GPU or a TPU has one, so there the library's
-convolution is used. Both forms give the same numbers up to rounding, and are differentiable.
+Batch normalisation uses its stored statistics, and dropout does not exist: a network under study
+is not in training.
 """
 
 from collections.abc import Sequence
-import functools
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-Padding = tuple[tuple[int, int], tuple[int, int]]
+from perturb.nets import padding as pad
+from perturb.nets.depthwise import depthwise_conv
+from perturb.nets.pooling import adaptive_mean_matrix, max_pool
 
-
-def same_padding(shape: Sequence[int], kernel: int, stride: int) -> Padding:
-  """TensorFlow's SAME padding of a [H, W] image: the odd pixel goes to the bottom right."""
-
-  def side(size: int) -> tuple[int, int]:
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-  return side(shape[0]), side(shape[1])
-
-
-def shifted_sum(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
-  """Depthwise correlation without padding, as one fused sum over the kernel's offsets.
-
-  Args:
-    x: images `[N, H, W, C]`, already padded.
-    kernel: `[kh, kw, C]`.
-    stride: of the output, in pixels of `x`.
-
-  Returns:
-    `[N, (H - kh) // stride + 1, (W - kw) // stride + 1, C]`.
-  """
-  n, height, width, channels = x.shape
-  kh, kw, _ = kernel.shape
-  rows, columns = (height - kh) // stride + 1, (width - kw) // stride + 1
-  total = jnp.zeros((), x.dtype)
-  for i in range(kh):
-    for j in range(kw):
-      window = jax.lax.slice(
-        x,
-        (0, i, j, 0),
-        (n, i + (rows - 1) * stride + 1, j + (columns - 1) * stride + 1, channels),
-        (1, stride, stride, 1),
-      )
-      total = total + window * kernel[i, j]
-  return total
-
-
-def _pad(x: jax.Array, padding: Padding, interior: int = 0) -> jax.Array:
-  config = [(0, 0, 0), *((low, high, interior) for low, high in padding), (0, 0, 0)]
-  # The barrier keeps XLA from fusing the padding into the sum, where every one of the k * k
-  # offsets would evaluate its border test again.
-  return jax.lax.optimization_barrier(jax.lax.pad(x, jnp.zeros((), x.dtype), config))
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def depthwise_conv_shifted(
-  x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
-) -> jax.Array:
-  """Depthwise convolution as shifted multiply-adds; see `depthwise_conv`."""
-  return shifted_sum(_pad(x, padding), kernel, stride)
-
-
-def _depthwise_forward(x, kernel, stride, padding):
-  return depthwise_conv_shifted(x, kernel, stride, padding), (x, kernel)
-
-
-def _depthwise_backward(stride, padding, residuals, g):
-  x, kernel = residuals
-  kh, kw, _ = kernel.shape
-  vertical, horizontal = (
-    (k - 1 - low, size + low - (stride * (out - 1) + 1))
-    for k, size, out, (low, _) in zip((kh, kw), x.shape[1:3], g.shape[1:3], padding, strict=True)
-  )
-  dx = shifted_sum(_pad(g, (vertical, horizontal), stride - 1), kernel[::-1, ::-1])
-  padded = _pad(x, padding)
-  rows, columns = g.shape[1:3]
-  dkernel = jnp.stack(
-    [
-      jnp.stack(
-        [
-          jnp.sum(
-            g
-            * padded[
-              :,
-              i : i + (rows - 1) * stride + 1 : stride,
-              j : j + (columns - 1) * stride + 1 : stride,
-            ],
-            axis=(0, 1, 2),
-          )
-          for j in range(kw)
-        ]
-      )
-      for i in range(kh)
-    ]
-  )
-  return dx, dkernel
-
-
-depthwise_conv_shifted.defvjp(_depthwise_forward, _depthwise_backward)
-
-
-def depthwise_conv(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
-  """Depthwise convolution, in the form that is fastest on the default backend.
-
-  Args:
-    x: images `[N, H, W, C]`.
-    kernel: `[kh, kw, C]`.
-    stride: in pixels.
-    padding: `((top, bottom), (left, right))` in pixels, filled with zeros.
-
-  Returns:
-    `[N, H', W', C]`.
-  """
-  if jax.default_backend() == 'cpu':
-    return depthwise_conv_shifted(x, kernel, stride, padding)
-  return jax.lax.conv_general_dilated(
-    x,
-    kernel[:, :, None, :],
-    (stride, stride),
-    padding,
-    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-    feature_group_count=x.shape[-1],
-  )
+LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
 
 class Conv(nn.Module):
-  """Square convolution without bias, TensorFlow SAME padding, `[N, H, W, C]`.
+  """Square convolution.
 
-  A 1 x 1 kernel runs as a matrix product, a depthwise one as `depthwise_conv`.
+  Attributes:
+    features: number of filters; ignored if `depthwise`.
+    kernel_size: side, in pixels.
+    stride: in pixels.
+    padding: zeros on each side, in pixels; None for TensorFlow's SAME.
+    use_bias: whether a bias is added.
+    depthwise: one filter a channel.
   """
 
   features: int
   kernel_size: int = 1
   stride: int = 1
+  padding: int | None = None
+  use_bias: bool = False
   depthwise: bool = False
+
+  def padding_of(self, shape: Sequence[int]) -> pad.Padding:
+    """The zeros around an image `[H, W]`."""
+    if self.padding is None:
+      return pad.same(shape, self.kernel_size, self.stride)
+    return pad.symmetric(self.padding)
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     k = self.kernel_size
-    padding = same_padding(x.shape[1:3], k, self.stride)
+    channels = (x.shape[-1],) if self.depthwise else (x.shape[-1], self.features)
+    kernel = self.param('kernel', nn.initializers.he_normal(), (k, k, *channels))
+    padding = self.padding_of(x.shape[1:3])
     if self.depthwise:
-      shape: tuple[int, ...] = (k, k, x.shape[-1])
+      x = depthwise_conv(x, kernel, self.stride, padding)
+    elif k == 1 and self.stride == 1 and padding == pad.symmetric(0):
+      x = x @ kernel[0, 0]
     else:
-      shape = (k, k, x.shape[-1], self.features)
-    kernel = self.param('kernel', nn.initializers.he_normal(), shape)
-    if self.depthwise:
-      return depthwise_conv(x, kernel, self.stride, padding)
-    if k == 1 and self.stride == 1:
-      return x @ kernel[0, 0]
-    return jax.lax.conv_general_dilated(
-      x, kernel, (self.stride, self.stride), padding, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
-    )
+      strides = (self.stride, self.stride)
+      x = jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUT)
+    if self.use_bias:
+      x = x + self.param('bias', nn.initializers.zeros, (x.shape[-1],))
+    return x
 
 
-class FrozenBatchNorm(nn.Module):
+class Dense(nn.Module):
+  """Linear layer on `[N, C]`, or on every pixel of `[N, H, W, C]`."""
+
+  features: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    kernel = self.param('kernel', nn.initializers.he_normal(), (x.shape[-1], self.features))
+    return x @ kernel + self.param('bias', nn.initializers.zeros, (self.features,))
+
+
+class WindowDense(nn.Module):
+  """Linear layer on a whole image of `window` x `window` pixels: the first one above a convolution.
+
+  Attributes:
+    features: number of outputs.
+    window: side of the image it was made for, in pixels.
+    slide: apply it to every window of a larger image, as a convolution, and return a map
+      `[N, H - window + 1, W - window + 1, features]`; otherwise `[N, features]`.
+  """
+
+  features: int
+  window: int
+  slide: bool = False
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    shape = (self.window, self.window, x.shape[-1], self.features)
+    kernel = self.param('kernel', nn.initializers.he_normal(in_axis=(0, 1, 2)), shape)
+    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    if x.shape[1:3] != shape[:2] and self.slide:
+      return jax.lax.conv_general_dilated(x, kernel, (1, 1), 'VALID', dimension_numbers=LAYOUT) + bias
+    flat = x.reshape(x.shape[0], -1) @ kernel.reshape(-1, self.features) + bias
+    return flat[:, None, None] if self.slide else flat
+
+
+class BatchNorm(nn.Module):
   """Batch normalisation by its stored statistics: one multiply-add a value."""
 
-  epsilon: float = 1e-3
+  epsilon: float = 1e-5
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -173,3 +110,100 @@ class FrozenBatchNorm(nn.Module):
     var = self.variable('batch_stats', 'var', jnp.ones, features)
     gain = scale * jax.lax.rsqrt(var.value + self.epsilon)
     return x * gain + (bias - mean.value * gain)
+
+
+class LocalResponseNorm(nn.Module):
+  """x / (k + alpha * sum of the squares of `size` neighbouring channels) ** beta."""
+
+  size: int = 5
+  k: float = 2.0
+  alpha: float = 1e-4  # MatConvNet's; Caffe and PyTorch divide theirs by `size`.
+  beta: float = 0.75
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    half = self.size // 2
+    squares = jnp.pad(x * x, ((0, 0), (0, 0), (0, 0), (half, self.size - 1 - half)))
+    total = sum(squares[..., i : i + x.shape[-1]] for i in range(self.size))
+    return x * (self.k + self.alpha * total) ** -self.beta
+
+
+class Relu(nn.Module):
+  """max(x, 0), and at most `cap` if there is one."""
+
+  cap: float | None = None
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return nn.relu(x) if self.cap is None else jnp.clip(x, 0.0, self.cap)
+
+
+class MaxPool(nn.Module):
+  """Maximum over square windows.
+
+  Attributes:
+    window: side, in pixels.
+    stride: in pixels.
+    padding: on each side, in pixels.
+    round_up: whether a last window that is not full counts (Caffe; `ceil_mode` of PyTorch).
+  """
+
+  window: int
+  stride: int
+  padding: int = 0
+  round_up: bool = False
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    padding = pad.symmetric(self.padding)
+    if self.round_up:
+      padding = pad.rounded_up(x.shape[1:3], self.window, self.stride, self.padding)
+    return max_pool(x, self.window, self.stride, padding)
+
+
+class MeanPool(nn.Module):
+  """Mean over the square windows of side `window`, at every pixel; no padding."""
+
+  window: int
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    window = (1, self.window, self.window, 1)
+    total = jax.lax.reduce_window(x, 0.0, jax.lax.add, window, (1, 1, 1, 1), 'VALID')
+    return total / self.window**2
+
+
+class AdaptiveMeanPool(nn.Module):
+  """Mean over `bins` x `bins` cells that cover an image of any size."""
+
+  bins: int
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    if x.shape[1:3] == (self.bins, self.bins):
+      return x
+    rows, columns = (adaptive_mean_matrix(size, self.bins) for size in x.shape[1:3])
+    return jnp.einsum('ih,nhwc,jw->nijc', rows, x, columns)
+
+
+class GlobalMean(nn.Module):
+  """Mean over the two spatial axes: `[N, H, W, C] -> [N, C]`."""
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return jnp.mean(x, axis=(1, 2))
+
+
+class Add(nn.Module):
+  """Sum of a residual block's branch and of its shortcut."""
+
+  def __call__(self, branch: jax.Array, shortcut: jax.Array) -> jax.Array:
+    return branch + shortcut
+
+
+class Concatenate(nn.Module):
+  """Branches side by side, along the channels."""
+
+  def __call__(self, *branches: jax.Array) -> jax.Array:
+    return jnp.concatenate(branches, axis=-1)
+
+
+class Softmax(nn.Module):
+  """Probabilities from logits."""
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return nn.softmax(x)

