@@ -91,6 +91,17 @@ def resnet50_caffe() -> nn.Module:
   return net
 
 
+def vgg16_caffe() -> nn.Module:
+  """VGG16 with the size of the pooled images rounded up."""
+  import torchvision
+
+  net = torchvision.models.vgg16(init_weights=False)
+  for layer in net.features:
+    if isinstance(layer, nn.MaxPool2d):
+      layer.ceil_mode = True
+  return net
+
+
 def lite(number: int) -> nn.Module:
   """EfficientNet-Lite, without weights."""
   from efficientnet_lite_pytorch import EfficientNet
@@ -102,7 +113,13 @@ def build(name: str) -> nn.Module:
   """A network by the name that it has in `perturb.nets.NETWORKS`, in evaluation mode."""
   import torchvision
 
-  own = {'vgg_f': vgg_f, 'mnist': mnist, 'flower': flower, 'resnet50_caffe': resnet50_caffe}
+  own = {
+    'vgg_f': vgg_f,
+    'mnist': mnist,
+    'flower': flower,
+    'vgg16_caffe': vgg16_caffe,
+    'resnet50_caffe': resnet50_caffe,
+  }
   if name in own:
     net = own[name]()
   elif name.startswith('efficientnet_lite'):

@@ -11,10 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from perturb.nets import padding as pad
+from perturb.nets.convolution import conv
 from perturb.nets.depthwise import depthwise_conv
 from perturb.nets.pooling import adaptive_mean_matrix, max_pool
-
-LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
 
 class Conv(nn.Module):
@@ -53,8 +52,7 @@ class Conv(nn.Module):
     elif k == 1 and self.stride == 1 and padding == pad.symmetric(0):
       x = x @ kernel[0, 0]
     else:
-      strides = (self.stride, self.stride)
-      x = jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUT)
+      x = conv(x, kernel, self.stride, padding)
     if self.use_bias:
       x = x + self.param('bias', nn.initializers.zeros, (x.shape[-1],))
     return x
@@ -91,7 +89,7 @@ class WindowDense(nn.Module):
     kernel = self.param('kernel', nn.initializers.he_normal(in_axis=(0, 1, 2)), shape)
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
     if x.shape[1:3] != shape[:2] and self.slide:
-      return jax.lax.conv_general_dilated(x, kernel, (1, 1), 'VALID', dimension_numbers=LAYOUT) + bias
+      return conv(x, kernel, 1, pad.symmetric(0)) + bias
     flat = x.reshape(x.shape[0], -1) @ kernel.reshape(-1, self.features) + bias
     return flat[:, None, None] if self.slide else flat
 

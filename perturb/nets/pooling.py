@@ -63,35 +63,39 @@ def _backward(window, stride, padding, residuals, g):
   x, y = residuals
   size = y.shape[1:3]
   padded = _pad(x, padding, -jnp.inf)
-  winner = jnp.full(y.shape, window * window, jnp.int32)
+  winner = jnp.full(y.shape, -1, jnp.int8)
   for k in reversed(range(window * window)):
-    winner = jnp.where(_offset(padded, *divmod(k, window), size, stride) == y, k, winner)
-  winner = jax.lax.optimization_barrier(winner)
+    here = _offset(padded, *divmod(k, window), size, stride) == y
+    winner = jnp.where(here, jnp.int8(k), winner)
   reach = (window - 1) // stride  # How many windows before its own a pixel can belong to.
   rows, columns = (
-    max(-(-n // stride), out + reach)
-    for n, out in zip(padded.shape[1:3], size, strict=True)
+    max(-(-n // stride), out + reach) for n, out in zip(padded.shape[1:3], size, strict=True)
   )
+  around = [(reach, rows - size[0]), (reach, columns - size[1])]
+  winner, g = (
+    jax.lax.pad(v, jnp.array(fill, v.dtype), [(0, 0, 0), *((*n, 0) for n in around), (0, 0, 0)])
+    for v, fill in ((winner, -1), (g, 0))
+  )
+  winner, g = jax.lax.optimization_barrier((winner, g))
 
   def part(i: int, j: int) -> jax.Array:
-    gradient = jnp.where(winner == i * window + j, g, 0)
-    down, right = i // stride, j // stride
-    config = [
-      (0, 0, 0),
-      (down, rows - size[0] - down, 0),
-      (right, columns - size[1] - right, 0),
-      (0, 0, 0),
-    ]
-    return jax.lax.pad(gradient, jnp.zeros((), g.dtype), config)
+    """What windows give to the pixels that they hold at offset (i, j)."""
+    top, left = reach - i // stride, reach - j // stride
+    won = winner[:, top : top + rows, left : left + columns] == i * window + j
+    return jnp.where(won, g[:, top : top + rows, left : left + columns], 0)
 
   def phase(a: int, b: int) -> jax.Array:
     parts = [part(i, j) for i in range(a, window, stride) for j in range(b, window, stride)]
-    return sum(parts) if parts else jnp.zeros((g.shape[0], rows, columns, g.shape[3]), g.dtype)
+    return functools.reduce(jnp.add, parts, jnp.zeros((g.shape[0], rows, columns, g.shape[3])))
 
-  phases = jnp.stack(
-    [jnp.stack([phase(a, b) for b in range(stride)], axis=3) for a in range(stride)], axis=2
-  )  # [N, rows, stride, columns, stride, C]
-  whole = phases.reshape(g.shape[0], rows * stride, columns * stride, g.shape[3])
+  lines = []
+  for a in range(stride):
+    # Laid side by side as channels, neighbouring pixels are where they belong in memory.
+    pixels = jax.lax.optimization_barrier([phase(a, b) for b in range(stride)])
+    line = jnp.concatenate(pixels, axis=-1).reshape(g.shape[0], rows, -1)
+    lines.append(jax.lax.optimization_barrier(line))
+  whole = jax.lax.optimization_barrier(jnp.concatenate(lines, axis=-1))
+  whole = whole.reshape(g.shape[0], rows * stride, columns * stride, g.shape[3])
   top, left = padding[0][0], padding[1][0]
   return (whole[:, top : top + x.shape[1], left : left + x.shape[2]],)
 

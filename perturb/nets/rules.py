@@ -14,9 +14,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from perturb.nets import padding as pad
+from perturb.nets.convolution import conv
+from perturb.nets.depthwise import depthwise_conv
 from perturb.nets.layers import (
-  LAYOUT,
   Add,
   BatchNorm,
   Conv,
@@ -184,19 +184,13 @@ def _unstrided_backward(module, residuals, signal):
   kernel, shape = variables['params']['kernel'], x.shape
   padding = module.padding_of(shape[1:3])
 
-  def dense(h: jax.Array) -> jax.Array:
-    groups = shape[-1] if module.depthwise else 1
-    weights = kernel[:, :, None] if module.depthwise else kernel
-    return jax.lax.conv_general_dilated(
-      h, weights, (1, 1), padding, dimension_numbers=LAYOUT, feature_group_count=groups
-    )
-
+  convolve = depthwise_conv if module.depthwise else conv
   rows, columns = (
     size + low + high - module.kernel_size + 1
     for size, (low, high) in zip(shape[1:3], padding, strict=True)
   )
-  transpose = jax.linear_transpose(dense, jax.ShapeDtypeStruct(shape, signal.dtype))
-  return _no_signal(variables), transpose(nearest(signal, rows, columns))[0]
+  _, back = jax.vjp(lambda h: convolve(h, kernel, 1, padding), x)
+  return _no_signal(variables), back(nearest(signal, rows, columns))[0]
 
 
 _unstrided.defvjp(lambda module, v, x: (module.apply(v, x), (v, x)), _unstrided_backward)
