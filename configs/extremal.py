@@ -12,8 +12,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.fit = 'crop'  # To the network's size: 'crop', 'aspect' or 'squash'.
   config.target = ''  # Class name or index; '' for the class predicted.
   config.layer = ''  # Explain channel `target` of this layer (its spatial mean), not a class.
-  config.network = 'efficientnet_lite0'
-  config.weights = ''  # Path of a checkpoint; '' for the network's usual weights.
+  config.network = 'efficientnet_lite0'  # A name of perturb.nets.NETWORKS, or a saved one's folder.
+  config.weights = ''  # Path of a .pth or .safetensors file; '' for the package's; 'random'.
+  config.preprocessing = ''  # 'imagenet', 'caffe', ...; '' for the usual one of the network.
+  config.class_names = ''  # Path of a text file, a class a line; '' for ImageNet's.
 
   # The perturbation.
   config.areas = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # Fractions of the image, each in (0, 1).

@@ -51,9 +51,15 @@ def parser(config: flags.FlagHolder, workdir: flags.FlagHolder) -> Callable[[lis
   return parse
 
 
+def quiet() -> None:
+  """Keeps libraries from reporting what went well, and accelerators that are not there."""
+  for name in ('absl', 'jax._src.xla_bridge', 'orbax'):
+    logging.getLogger(name).setLevel(logging.WARNING)
+
+
 def start_jax() -> None:
-  """Uses the compilation cache; keeps quiet about accelerators that are not there."""
-  logging.getLogger('jax._src.xla_bridge').setLevel(logging.WARNING)
+  """Uses the compilation cache, quietly."""
+  quiet()
   if CACHE.value:
     jax.config.update('jax_compilation_cache_dir', CACHE.value)
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)

@@ -236,7 +236,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   """
   _check(config)
   sources, problems = find_images(config.images)
-  net = load(config.network, config.weights)
+  net = load(config.network, config.weights, config.preprocessing, config.class_names)
   net.part(stop=config.layer or None)  # Refuses a layer that is not there.
   if config.target != '':
     _target(net, config)

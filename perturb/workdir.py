@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 import contextlib
 import csv
-import json
 import pathlib
-import platform
 from typing import Any
 
 import jax
@@ -15,8 +13,8 @@ import numpy as np
 from perturb import figures, report, store
 from perturb.errors import UserError
 from perturb.extremal import kept_fraction, smallest_area
+from perturb.folder import VERSION, Folder
 
-VERSION = '0.1.0'  # Of this package; recorded with every run.
 GROWTH_ROWS = 8  # Pictures in figures/growth.png: the first ones of one shape.
 
 SCORES = (
@@ -25,8 +23,8 @@ SCORES = (
 )  # fmt: skip
 
 
-class Workdir:
-  """A run's folder, made if missing.
+class Workdir(Folder):
+  """The folder of a run that explains pictures, made if missing.
 
   Args:
     path: of the folder.
@@ -37,42 +35,15 @@ class Workdir:
   """
 
   def __init__(self, path: str, config: ml_collections.ConfigDict):
-    self.path = pathlib.Path(path)
-    self.config = config
+    super().__init__(path, config, 'results', free=('images',))
     try:
-      (self.path / 'results').mkdir(parents=True, exist_ok=True)
       (self.path / 'figures').mkdir(exist_ok=True)
     except OSError as error:
       raise UserError(f'workdir {path}: cannot be written ({error.strerror})') from error
-    self._refuse_another_config()
-    versions = {'perturb': VERSION, 'jax': jax.__version__, 'python': platform.python_version()}
-    self._write('config.json', config.to_json(indent=2) + '\n')
-    self._write('versions.json', json.dumps(versions, indent=2) + '\n')
-
-  def _refuse_another_config(self) -> None:
-    path = self.path / 'config.json'
-    if not path.exists() or not any((self.path / 'results').iterdir()):
-      return
-    try:
-      old = json.loads(path.read_text())
-    except ValueError as error:
-      raise UserError(f'{path}: not a config; use another workdir') from error
-    new = json.loads(self.config.to_json())
-    names = sorted({*old, *new} - {'images'})
-    changed = [name for name in names if old.get(name) != new.get(name)]
-    if changed:
-      raise UserError(
-        f'workdir {self.path} holds a run with another config (different: {", ".join(changed)}); '
-        'use another workdir, or remove it'
-      )
-
-  def _write(self, name: str, content: str | bytes) -> None:
-    data = content.encode() if isinstance(content, str) else content
-    store.write_atomically(self.path / name, data)
 
   def result_path(self, name: str) -> pathlib.Path:
     """Where the explanation of a picture is, or will be."""
-    return self.path / 'results' / f'{name}.npz'
+    return self.results / f'{name}.npz'
 
   def seconds(self) -> dict[tuple[str, str], str]:
     """(picture, area) -> seconds, as far as they have been measured in this folder."""
@@ -98,7 +69,7 @@ class Workdir:
       ('mask', figures.extremal_mask(explanation)),
       ('scores', figures.score_curves(explanation)),
     ):
-      self._write(f'figures/{explanation.name}_{name}.png', figures.png(figure))
+      self.write(f'figures/{explanation.name}_{name}.png', figures.png(figure))
 
   def summarise(self, explanations: Sequence[store.Explanation]) -> None:
     """Writes the table of scores, the area growth of several pictures, and the report."""
@@ -106,9 +77,9 @@ class Workdir:
     store.write_table(self.path / 'scores.csv', SCORES, rows)
     shape = explanations[0].picture.shape
     alike = [e for e in explanations if e.picture.shape == shape][:GROWTH_ROWS]
-    self._write('figures/growth.png', figures.png(figures.area_growth(alike)))
+    self.write('figures/growth.png', figures.png(figures.area_growth(alike)))
     made = f'perturb {VERSION}, JAX {jax.__version__}\n{self.config.to_json(indent=2)}'
-    self._write('report.html', report.html_report(explanations, made, self.config.game))
+    self.write('report.html', report.html_report(explanations, made, self.config.game))
 
   def fail(self, failures: Sequence[tuple[str, str]]) -> None:
     """Writes what could not be explained; removes the list of an earlier start if all could."""

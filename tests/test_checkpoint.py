@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from perturb.nets.checkpoint import (
   LEGACY_MAGIC,
@@ -14,7 +15,7 @@ from perturb.nets.checkpoint import (
   CheckpointError,
   read_checkpoint,
 )
-from perturb.nets.pretrained import efficientnet_lite0
+from perturb.nets import load
 
 # PyTorch's own classes, as far as a checkpoint shows them: pickled by reference to their names.
 
@@ -209,6 +210,31 @@ def test_other_files_are_refused(tmp_path, content):
     read_checkpoint(path)
 
 
+def test_reads_safetensors_whatever_the_files_name(tmp_path):
+  for name in ('x.safetensors', 'x.bin'):
+    save_file(ARRAYS, tmp_path / name)
+    read = read_checkpoint(tmp_path / name)
+    assert set(read) == set(ARRAYS)
+    for key, array in ARRAYS.items():
+      np.testing.assert_array_equal(read[key], array)
+
+
+def test_every_truncated_or_damaged_safetensors_file_is_refused_or_read(tmp_path):
+  save_file(ARRAYS, tmp_path / 'whole.safetensors')
+  whole = (tmp_path / 'whole.safetensors').read_bytes()
+  path, random = tmp_path / 'x.safetensors', np.random.RandomState(0)
+  for length in range(0, len(whole), 5):
+    path.write_bytes(whole[:length])
+    with pytest.raises(CheckpointError, match=r'x\.safetensors'):
+      read_checkpoint(path)
+  for position in range(len(whole)):
+    damaged = bytearray(whole)
+    damaged[position] = random.randint(256)
+    path.write_bytes(damaged)
+    with contextlib.suppress(CheckpointError):
+      read_checkpoint(path)
+
+
 def test_a_missing_file_is_named(tmp_path):
   with pytest.raises(CheckpointError, match=r'none\.pth: No such file'):
     read_checkpoint(tmp_path / 'none.pth')
@@ -217,4 +243,4 @@ def test_a_missing_file_is_named(tmp_path):
 def test_weights_of_another_network_are_refused_by_tensor(tmp_path):
   path = zip_file(tmp_path / 'x.pth', pickled(state()))
   with pytest.raises(CheckpointError, match=r"x\.pth: tensor '_.*' is missing"):
-    efficientnet_lite0(str(path))
+    load('efficientnet_lite0', str(path))

@@ -93,7 +93,8 @@ def _global(module: str, name: str) -> Any:
   if (module, name) in _CONSTRUCTORS:
     return _CONSTRUCTORS[module, name]
   raise CheckpointError(
-    f'it asks for {module}.{name}, which is not a constructor of tensors; refused'
+    f'it asks for {module}.{name}, which is not a constructor of tensors; refused (a file of '
+    'torch.save(model.state_dict(), path) needs none)'
   )
 
 

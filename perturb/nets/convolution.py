@@ -146,6 +146,26 @@ def _to_input_by_phases(
   return whole[:, top : top + shape[1], left : left + shape[2]]
 
 
+def _to_kernel(
+  g: jax.Array, x: jax.Array, shape: tuple[int, ...], stride: int, padding: Padding
+) -> jax.Array:
+  """The gradient of the kernel, `shape`: a matrix product for each of its offsets.
+
+  XLA runs its own, a convolution with a kernel as large as the image, on one core inside a loop.
+  """
+  k, _, channels, features = shape
+  x, flat = _pad(x, padding), g.reshape(-1, features)
+  rows, columns = ((size - 1) * stride + 1 for size in g.shape[1:3])
+  seen = [
+    x[:, i : i + rows : stride, j : j + columns : stride].reshape(-1, channels)
+    for i in range(k)
+    for j in range(k)
+  ]
+  if channels <= IMAGE_CHANNELS:  # A product of its own would be too thin.
+    seen = [jax.lax.optimization_barrier(jnp.concatenate(seen, axis=-1))]
+  return jnp.concatenate([part.T @ flat for part in seen]).reshape(shape)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def cpu_conv(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
   """Convolution in a CPU's fastest form; see `conv`."""
@@ -159,7 +179,6 @@ def _cpu_forward(x, kernel, stride, padding):
 def _cpu_backward(stride, padding, residuals, g):
   x, kernel = residuals
   k, _, channels, _ = kernel.shape
-  to_kernel = jax.linear_transpose(lambda w: library_conv(x, w, stride, padding), kernel)
   size = g.shape[1] * g.shape[2] * k * k * channels
   back = functools.partial(
     _to_input, kernel=kernel, shape=x.shape, stride=stride, padding=padding
@@ -172,7 +191,7 @@ def _cpu_backward(stride, padding, residuals, g):
     dx = _each(back, g)
   else:
     (dx,) = jax.linear_transpose(lambda h: library_conv(h, kernel, stride, padding), x)(g)
-  return dx, to_kernel(g)[0]
+  return dx, _to_kernel(g, x, kernel.shape, stride, padding)
 
 
 cpu_conv.defvjp(_cpu_forward, _cpu_backward)

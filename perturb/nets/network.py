@@ -124,7 +124,7 @@ class Network(nn.Module):
     by_name = {entry.name: entry for entry in self.layers()}
     name = self.resolve(layer)
     while name != INPUT:
-      module = by_name[name].build()
+      module = by_name[name].build(parent=None)
       if isinstance(module, Conv | Dense | WindowDense):
         return name
       if not isinstance(module, Relu | BatchNorm):

@@ -53,6 +53,44 @@ def _from_torch(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
   return value
 
 
+def _unwrapped(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+  if all(name.startswith(_WRAPPER) for name in state):
+    return {name.removeprefix(_WRAPPER): value for name, value in state.items()}
+  return state
+
+
+def torch_shapes(
+  network: Network, shape: tuple[int, int, int]
+) -> dict[str, list[tuple[int, ...]]]:
+  """The names of a network's tensors in a state dict, and the shapes that they may have."""
+  leaves = flax.traverse_util.flatten_dict(abstract_variables(network, shape))
+  return {torch_name(network, path): _torch_shapes(leaf.shape) for path, leaf in leaves.items()}
+
+
+def misfits(network: Network, shape: tuple[int, int, int], state: dict[str, np.ndarray]) -> list[str]:
+  """What keeps a state dict from being a network's: a line a tensor, none if it fits.
+
+  Args:
+    network: the architecture.
+    shape: of an input, `[H, W, C]`.
+    state: name -> array, as `read_checkpoint` gives it.
+  """
+  state, kind = _unwrapped(state), type(network).__name__
+  wanted = torch_shapes(network, shape)
+  lines = []
+  for name, shapes in wanted.items():
+    if name not in state:
+      lines.append(f'tensor {name!r} of shape {shapes[0]} is missing for {kind}')
+    elif state[name].shape not in shapes:
+      lines.append(f'tensor {name!r} has shape {state[name].shape}; {kind} needs {shapes[0]}')
+  left = sorted(
+    name
+    for name in set(state) - set(wanted)
+    if not name.endswith('num_batches_tracked') and not network.unused(name)
+  )
+  return lines + [f'tensor {name!r} belongs to no layer of {kind}' for name in left]
+
+
 def from_torch(
   network: Network, state: dict[str, np.ndarray], *, shape: tuple[int, int, int]
 ) -> Variables:
@@ -71,35 +109,20 @@ def from_torch(
   Raises:
     CheckpointError: names the tensor that is missing, left over, or of another shape.
   """
-  if all(name.startswith(_WRAPPER) for name in state):
-    state = {name.removeprefix(_WRAPPER): value for name, value in state.items()}
-  leaves: dict[tuple[str, ...], jax.Array] = {}
-  used = set()
-  for path, expected in flax.traverse_util.flatten_dict(abstract_variables(network, shape)).items():
-    name = torch_name(network, path)
-    if name not in state:
-      raise CheckpointError(f'tensor {name!r} of shape {_torch_shapes(expected.shape)[0]} is missing')
-    used.add(name)
-    if state[name].shape not in _torch_shapes(expected.shape):
-      raise CheckpointError(
-        f'tensor {name!r} has shape {state[name].shape}; {type(network).__name__} needs '
-        f'{_torch_shapes(expected.shape)[0]}'
-      )
-    leaves[path] = jnp.asarray(_from_torch(state[name], expected.shape), jnp.float32)
-  left = sorted(
-    name
-    for name in set(state) - used
-    if not name.endswith('num_batches_tracked') and not network.unused(name)
+  wrong = misfits(network, shape, state)
+  if wrong:
+    raise CheckpointError(wrong[0] + (f' (and {len(wrong) - 1} more)' if wrong[1:] else ''))
+  state = _unwrapped(state)
+  leaves = flax.traverse_util.flatten_dict(abstract_variables(network, shape))
+  return flax.traverse_util.unflatten_dict(
+    {
+      path: jnp.asarray(_from_torch(state[torch_name(network, path)], leaf.shape), jnp.float32)
+      for path, leaf in leaves.items()
+    }
   )
-  if left:
-    raise CheckpointError(f'tensor {left[0]!r} belongs to no layer of {type(network).__name__}')
-  return flax.traverse_util.unflatten_dict(leaves)
 
 
 def count_classes(network: Network, state: dict[str, np.ndarray]) -> int | None:
   """The number of logits of the network in a state dict; None if it has no such layer."""
-  for prefix in ('', _WRAPPER):
-    weight = state.get(f'{prefix}{network.torch_module(network.logits)}.weight')
-    if weight is not None and weight.ndim:
-      return weight.shape[0]
-  return None
+  weight = _unwrapped(state).get(f'{network.torch_module(network.logits)}.weight')
+  return weight.shape[0] if weight is not None and weight.ndim else None

@@ -18,7 +18,7 @@ from perturb.nets.checkpoint import CheckpointError, read_checkpoint
 from perturb.nets.efficientnet import EfficientNetLite, scaled
 from perturb.nets.googlenet import GoogLeNet
 from perturb.nets.matconvnet import VGGF, FlowerNet, MNISTNet
-from perturb.nets.network import Network
+from perturb.nets.network import Network, Variables
 from perturb.nets.pretrained import Pretrained
 from perturb.nets.resnet import ResNet
 from perturb.nets.saved import read_network
@@ -45,6 +45,16 @@ class Architecture:
   preprocessing: str = 'imagenet'
   package: str = ''
   file: str = ''
+
+  @property
+  def shape(self) -> tuple[int, int, int]:
+    """Of an input: `[H, W, C]`."""
+    return self.size, self.size, len(pre.preprocessing(self.preprocessing).mean)
+
+  def bind(self, network: Network, variables: Variables) -> Pretrained:
+    """The network with weights, its usual preprocessing and default class names."""
+    look, names = pre.preprocessing(self.preprocessing), default_class_names(network.classes)
+    return Pretrained(network, variables, self.size, look, names)
 
 
 def _lite(number: int, size: int, network: Network, code: str) -> Architecture:
@@ -118,20 +128,21 @@ def _state(name: str, architecture: Architecture, weights: str) -> tuple[str, di
   return path, read_checkpoint(path)
 
 
-def fit(
-  architecture: Architecture, state: dict[str, np.ndarray], *, channels: int = 3
-) -> tuple[Network, dict]:
-  """The network, with as many classes as a state dict has, and its variables.
+def with_classes(network: Network, state: dict[str, np.ndarray]) -> Network:
+  """The network with as many classes as a state dict has."""
+  classes = count_classes(network, state)
+  return network if classes is None else network.clone(classes=classes)
+
+
+def fit(architecture: Architecture, state: dict[str, np.ndarray]) -> Pretrained:
+  """The network, with as many classes as a state dict has, and its weights.
 
   Raises:
     CheckpointError: names the tensor that does not fit.
   """
-  classes = count_classes(architecture.network, state)
-  network = architecture.network
-  if classes is not None:
-    network = network.clone(classes=classes)
-  shape = (architecture.size, architecture.size, channels)
-  return network, from_torch(network, state, shape=shape)
+  network = with_classes(architecture.network, state)
+  variables = from_torch(network, state, shape=architecture.shape)
+  return architecture.bind(network, variables)
 
 
 @functools.cache
@@ -171,16 +182,11 @@ def load(
 
 def _load(name: str, weights: str, seed: int) -> Pretrained:
   architecture = NETWORKS[name]
-  look = pre.preprocessing(architecture.preprocessing)
   if weights == RANDOM:
-    network = architecture.network
-    images = jnp.zeros((1, architecture.size, architecture.size, len(look.mean)))
-    variables = jax.jit(network.init)(jax.random.key(seed), images)
-  else:
-    path, state = _state(name, architecture, weights)
-    try:
-      network, variables = fit(architecture, state, channels=len(look.mean))
-    except CheckpointError as error:
-      raise CheckpointError(f'checkpoint {path}: {error}') from error
-  names = default_class_names(network.classes)
-  return Pretrained(network, variables, architecture.size, look, names)
+    network, images = architecture.network, jnp.zeros((1, *architecture.shape))
+    return architecture.bind(network, jax.jit(network.init)(jax.random.key(seed), images))
+  path, state = _state(name, architecture, weights)
+  try:
+    return fit(architecture, state)
+  except CheckpointError as error:
+    raise CheckpointError(f'checkpoint {path}: {error}') from error

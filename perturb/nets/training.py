@@ -1,0 +1,88 @@
+"""Training a network: one compiled program an epoch."""
+
+from collections.abc import Callable
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from perturb.nets.pretrained import Pretrained
+from perturb.nets.network import Variables
+
+EVALUATED = 250  # Images in a pass when accuracy is measured.
+
+
+class State(NamedTuple):
+  """What an epoch changes.
+
+  Attributes:
+    params: the network's parameters.
+    moments: the optimiser's state.
+  """
+
+  params: Variables
+  moments: optax.OptState
+
+
+Epoch = Callable[[State, jax.Array, jax.Array, jax.Array], tuple[State, jax.Array]]
+
+
+def optimiser(learning_rate: float, steps: int) -> optax.GradientTransformation:
+  """Adam, its learning rate falling from `learning_rate` to 0 in `steps` steps (half a cosine)."""
+  return optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
+
+
+def start(net: Pretrained, rule: optax.GradientTransformation) -> State:
+  """The state before the first epoch."""
+  params = net.variables['params']
+  return State(params, rule.init(params))
+
+
+def make_epoch(net: Pretrained, rule: optax.GradientTransformation, batch_size: int) -> Epoch:
+  """A function that goes once through the examples, in random order.
+
+  Batch normalisation keeps the statistics that it has. The examples that do not fill a batch are
+  left out; they are others each time.
+
+  Args:
+    net: whose architecture is trained.
+    rule: the optimiser.
+    batch_size: examples in a step.
+
+  Returns:
+    A compiled function of (state, preprocessed images `[N, H, W, C]`, labels `[N]`, key) that
+    returns the new state and the mean cross-entropy, in nats.
+  """
+  fixed = {name: value for name, value in net.variables.items() if name != 'params'}
+
+  def loss(params: Variables, x: jax.Array, labels: jax.Array) -> jax.Array:
+    logits = net.network.apply({**fixed, 'params': params}, x)
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+  @jax.jit
+  def epoch(state, images, labels, key):
+    steps = images.shape[0] // batch_size
+    order = jax.random.permutation(key, images.shape[0])[: steps * batch_size]
+
+    def step(state: State, chosen: jax.Array) -> tuple[State, jax.Array]:
+      value, gradient = jax.value_and_grad(loss)(state.params, images[chosen], labels[chosen])
+      updates, moments = rule.update(gradient, state.moments, state.params)
+      return State(optax.apply_updates(state.params, updates), moments), value
+
+    state, losses = jax.lax.scan(step, state, order.reshape(steps, batch_size))
+    return state, losses.mean()
+
+  return epoch
+
+
+@jax.jit
+def predictions(net: Pretrained, images: jax.Array) -> jax.Array:
+  """The class of the largest logit, `[N]`, of preprocessed images `[N, H, W, C]`."""
+  classify = functools.partial(_classes, net)
+  return jax.lax.map(classify, images, batch_size=EVALUATED)
+
+
+def _classes(net: Pretrained, image: jax.Array) -> jax.Array:
+  return jnp.argmax(net(image[None])[0])

@@ -1,0 +1,174 @@
+"""Converting checkpoints, our own folders, and the registry of networks."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from perturb import nets
+from perturb.errors import UserError
+from perturb.nets import zoo
+from perturb.nets.convert import convert, recognise
+from perturb.nets.saved import read_network
+from perturb.nets.torch_weights import torch_shapes
+from tests import fixtures
+
+
+def state_of(name, classes=None):
+  """A PyTorch state dict for a network, with made-up weights."""
+  architecture = zoo.NETWORKS[name]
+  network = architecture.network.clone(classes=classes or architecture.network.classes)
+  shapes = {key: list(s[0]) for key, s in torch_shapes(network, architecture.shape).items()}
+  return fixtures.torch_like_state(shapes)
+
+
+def small(class_names=('a', 'b, bee', 'c')):
+  """The digits' network with three classes."""
+  net = zoo.fit(zoo.NETWORKS['mnist'], state_of('mnist', classes=3))
+  return dataclasses.replace(net, class_names=class_names)
+
+
+@pytest.mark.parametrize('name', zoo.NETWORKS)
+def test_a_network_is_recognised_by_its_tensors(name):
+  found = recognise(state_of(name, classes=7))
+  assert name in found
+  assert {other.removesuffix('_caffe') for other in found} == {name.removesuffix('_caffe')}
+
+
+def test_convert_and_load(tmp_path):
+  state = state_of('flower', classes=4)
+  save_file(state, tmp_path / 'flower.safetensors')
+  (tmp_path / 'names.txt').write_text('red\nblue\ngreen, lime\nwhite\n')
+  command = [
+    *(sys.executable, '-m', 'perturb.nets.convert'),
+    *(tmp_path / 'flower.safetensors', tmp_path / 'out'),
+    *('--class_names', tmp_path / 'names.txt', '--preprocessing', 'symmetric'),
+  ]
+  done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+  assert 'flower, 4 classes' in done.stdout
+  assert done.stderr == ''
+  net = nets.load(str(tmp_path / 'out'))
+  assert net.class_index('lime') == 2
+  assert net.preprocessing == nets.PREPROCESSINGS['symmetric']
+  direct = nets.load('flower', str(tmp_path / 'flower.safetensors'))
+  x = jnp.asarray(fixtures.noise_images(1, (112, 112, 3)))
+  np.testing.assert_array_equal(net(x), direct(x))
+
+
+def test_linear_layers_stored_as_convolutions_are_read(tmp_path):
+  state = state_of('mnist')
+  state['conv3.weight'] = state['conv3.weight'].reshape(500, 50, 4, 4)
+  state['fc4.weight'] = state['fc4.weight'][:, :, None, None]
+  save_file(state, tmp_path / 'x.safetensors')
+  x = jnp.asarray(fixtures.noise_images(1, (28, 28, 1)))
+  converted = nets.load('mnist', str(tmp_path / 'x.safetensors'))(x)
+  np.testing.assert_array_equal(converted, zoo.fit(zoo.NETWORKS['mnist'], state_of('mnist'))(x))
+
+
+def test_data_parallel_names_and_counters_are_understood():
+  state = {f'module.{key}': value for key, value in state_of('resnet50_caffe').items()}
+  state['module.bn1.num_batches_tracked'] = np.zeros((), np.int64)
+  assert recognise(state) == ['resnet50', 'resnet50_caffe']
+
+
+def test_the_auxiliary_classifiers_of_googlenet_are_left_out():
+  state = state_of('googlenet') | {'aux1.fc1.weight': np.zeros((2, 2), np.float32)}
+  assert recognise(state) == ['googlenet']
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    (
+      lambda s: s.update({'conv1.bias': np.zeros(7, np.float32)}),
+      r"'conv1\.bias' has shape \(7,\); MNISTNet needs \(20,\)",
+    ),
+    (
+      lambda s: s.pop('conv2.weight'),
+      r"'conv2\.weight' of shape \(50, 20, 5, 5\) is missing for MNISTNet",
+    ),
+    (lambda s: s.update(extra=np.zeros(1)), "'extra' belongs to no layer of MNISTNet"),
+  ],
+)
+def test_a_tensor_that_does_not_fit_is_named_with_what_is_expected(tmp_path, change, message):
+  state = state_of('mnist')
+  change(state)
+  save_file(state, tmp_path / 'x.safetensors')
+  with pytest.raises(nets.CheckpointError, match=rf'x\.safetensors: .*{message}'):
+    nets.load('mnist', str(tmp_path / 'x.safetensors'))
+  with pytest.raises(nets.CheckpointError, match=rf'nearest is mnist, but .*{message}'):
+    convert(str(tmp_path / 'x.safetensors'), str(tmp_path / 'out'))
+
+
+def test_a_saved_network_is_the_same_network(tmp_path):
+  net = small()
+  nets.save(net, tmp_path / 'net')
+  nets.save(net, tmp_path / 'net')  # Replaces what is there.
+  again = read_network(tmp_path / 'net')
+  assert again.network == net.network and again.class_names == net.class_names
+  assert again.preprocessing == net.preprocessing and again.size == 28
+  jax.tree.map(np.testing.assert_array_equal, again.variables, net.variables)
+
+
+def test_a_folder_of_something_else_is_not_touched(tmp_path):
+  (tmp_path / 'precious.txt').write_text('mine')
+  with pytest.raises(nets.CheckpointError, match='not a folder of a network'):
+    nets.save(small(), tmp_path)
+  assert (tmp_path / 'precious.txt').read_text() == 'mine'
+
+
+def test_damaged_and_mismatched_folders_are_refused_by_name(tmp_path):
+  folder = tmp_path / 'net'
+  nets.save(small(), folder)
+  description = json.loads((folder / 'network.json').read_text())
+
+  def refused(match):
+    with pytest.raises(nets.CheckpointError, match=match):
+      read_network(folder)
+
+  for damage, match in (
+    ({'attributes': {'classes': 4}}, r"'params/fc4/bias' is \(3,\) where \(4,\) is expected"),
+    ({'architecture': 'VGG'}, 'is none where'),
+    ({'architecture': 'os.system'}, r'network\.json: not the description'),
+    ({'size': 'big'}, r'network\.json: not the description'),
+  ):
+    (folder / 'network.json').write_text(json.dumps(description | damage))
+    refused(match)
+  (folder / 'network.json').write_text('{')
+  refused(r'network\.json: not the description')
+  (folder / 'network.json').write_text(json.dumps(description))
+  arrays = [p for p in (folder / 'weights').rglob('*') if p.is_file() and p.stat().st_size > 1000]
+  for path in arrays:
+    path.write_bytes(path.read_bytes()[:100])
+  refused('weights: missing or damaged')
+  (folder / 'network.json').unlink()
+  refused(r'network\.json: No such file')
+
+
+def test_load_says_what_is_wrong(tmp_path):
+  for arguments, match in (
+    (('resnet_50',), "'resnet50'"),
+    (('resnet50',), "comes without weights.*'random'"),
+    (('efficientnet_lite0', '', 'imagnet'), "'imagenet'"),
+    (('mnist', 'random', '', str(tmp_path / 'none.txt')), r'none\.txt: No such file'),
+    (('flower', str(tmp_path / 'none.pth')), r'none\.pth: No such file'),
+    ((str(tmp_path), 'x.pth'), 'leave weights empty'),
+  ):
+    with pytest.raises(UserError, match=match):
+      nets.load(*arguments)
+  (tmp_path / 'names.txt').write_text('one\ntwo\n')
+  with pytest.raises(UserError, match='2 names for the 10 logits'):
+    nets.load('mnist', 'random', '', str(tmp_path / 'names.txt'))
+
+
+def test_random_weights_are_those_of_their_seed():
+  one, same, other = (nets.load('mnist', 'random', seed=seed) for seed in (0, 0, 1))
+  kernels = [net.variables['params']['conv1']['kernel'] for net in (one, same, other)]
+  np.testing.assert_array_equal(kernels[0], kernels[1])
+  assert not np.array_equal(kernels[0], kernels[2])
