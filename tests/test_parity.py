@@ -62,7 +62,7 @@ def test_fifty_iterations(game, variant):
 
 
 def test_efficientnet_lite0_gives_torchs_logits_and_activations(lite0):
-  recorded = np.load(RECORDED / 'efficientnet_lite0.npz')
+  recorded = np.load(RECORDED / 'photographs.npz')
   sources, _ = find_images('chelsea, coffee, camera')
   x = jnp.stack([lite0.preprocess(load_image(source.path, size=224)) for source in sources])
   np.testing.assert_allclose(lite0(x), recorded['logits'], atol=1e-4)

@@ -33,7 +33,9 @@ def test_the_split_is_stratified_and_complete():
   assert known.images.sum() + unseen.images.sum() == digits.images.sum()
 
 
-def test_it_learns_and_a_killed_training_continues_to_the_same_network(tmp_path, monkeypatch, capsys):
+def test_it_learns_and_a_killed_training_continues_to_the_same_network(
+  tmp_path, monkeypatch, capsys
+):
   whole = training_command.train(brief(), str(tmp_path / 'whole'))
   rows = list(csv.DictReader((tmp_path / 'whole' / 'metrics.csv').open()))
   assert len(rows) == 2 and float(rows[-1]['test_accuracy']) > 0.93

@@ -34,7 +34,8 @@ def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Exampl
   for label in np.unique(examples.labels):
     members = random.permutation(np.flatnonzero(examples.labels == label))
     test[members[: round(share * len(members))]] = True
-  return tuple(
+  known, unseen = (
     Examples(examples.images[chosen], examples.labels[chosen], examples.class_names)
     for chosen in (~test, test)
   )
+  return known, unseen

@@ -29,7 +29,8 @@ class AlexNet(Network):
     convs: a row for each convolution: width, kernel, stride, padding, whether a pooling follows.
     window: side of the image that the linear layers read.
     hidden: width of the first two linear layers.
-    class_maps: run the linear layers as convolutions, and return maps of logits `[N, h, w, classes]`.
+    class_maps: run the linear layers as convolutions, and return maps of logits
+      `[N, h, w, classes]`.
   """
 
   convs: tuple[tuple[int, int, int, int, bool], ...] = ALEXNET_CONVS

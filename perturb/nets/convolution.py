@@ -70,9 +70,7 @@ def _by_windows(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) 
   x = jax.lax.optimization_barrier(x).reshape(*x.shape[:2], width, stride * channels)
   x = jnp.concatenate([x[:, :, j : j + columns] for j in range(reach)], axis=-1)
   x = jax.lax.optimization_barrier(x)
-  x = jnp.concatenate(
-    [x[:, i : i + (rows - 1) * stride + 1 : stride] for i in range(k)], axis=-1
-  )
+  x = jnp.concatenate([x[:, i : i + (rows - 1) * stride + 1 : stride] for i in range(k)], axis=-1)
   weights = jnp.pad(kernel, ((0, 0), (0, reach * stride - k), (0, 0), (0, 0)))
   return jax.lax.optimization_barrier(x) @ weights.reshape(-1, features)
 
@@ -85,7 +83,7 @@ def _forward(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> 
   if channels <= IMAGE_CHANNELS and features <= FEW_CHANNELS // 2:
     function = functools.partial(_by_windows, kernel=kernel, stride=stride, padding=padding)
     return function(x) if wide * k // stride**2 * x.shape[0] <= LARGE else _each(function, x)
-  few = FEW_CHANNELS // 2 <= channels and features <= FEW_CHANNELS
+  few = channels >= FEW_CHANNELS // 2 and features <= FEW_CHANNELS
   if stride == 1 and few and wide < SMALL // 2:
     return _each(lambda image: _by_rows(image, kernel, padding), x)
   return library_conv(x, kernel, stride, padding)
@@ -180,9 +178,7 @@ def _cpu_backward(stride, padding, residuals, g):
   x, kernel = residuals
   k, _, channels, _ = kernel.shape
   size = g.shape[1] * g.shape[2] * k * k * channels
-  back = functools.partial(
-    _to_input, kernel=kernel, shape=x.shape, stride=stride, padding=padding
-  )
+  back = functools.partial(_to_input, kernel=kernel, shape=x.shape, stride=stride, padding=padding)
   if stride > 1 and channels <= IMAGE_CHANNELS:
     dx = _to_input_by_phases(g, kernel, x.shape, stride, padding)
   elif size * g.shape[0] <= LARGE:

@@ -44,7 +44,8 @@ class EfficientNetLite(Network):
 
   Block `blocks.4` has the layers `blocks.4.expand_conv`, `.expand_norm`, `.expand`,
   `.depthwise_conv`, `.depthwise_norm`, `.depthwise`, `.project_conv`, `.project_norm`; its output
-  is `blocks.4`: a sum, or `.project_norm` where the shape changes. The first block has no expansion.
+  is `blocks.4`: a sum, or `.project_norm` where the shape changes. The first block has no
+  expansion.
 
   Attributes:
     blocks: a row for each group of blocks: repeats, kernel, stride, expansion, width.

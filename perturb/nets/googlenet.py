@@ -6,8 +6,16 @@ weights, have batch normalisation, and 3 x 3 filters in the branch that has 5 x 
 
 import functools
 
-from perturb.nets.layers import BatchNorm, Concatenate, Conv, Dense, GlobalMean, MaxPool
-from perturb.nets.layers import MeanPool, Relu
+from perturb.nets.layers import (
+  BatchNorm,
+  Concatenate,
+  Conv,
+  Dense,
+  GlobalMean,
+  MaxPool,
+  MeanPool,
+  Relu,
+)
 from perturb.nets.network import INPUT, Layers, Network
 
 # Module: widths of 1x1, 3x3 reduce, 3x3, "5x5" reduce, "5x5", pool projection.

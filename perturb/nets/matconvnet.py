@@ -19,7 +19,8 @@ class VGGF(Network):
   Attributes:
     widths: of the five convolutions.
     hidden: width of the first two linear layers.
-    class_maps: run the linear layers as convolutions, and return maps of logits `[N, h, w, classes]`.
+    class_maps: run the linear layers as convolutions, and return maps of logits
+      `[N, h, w, classes]`.
   """
 
   widths: tuple[int, ...] = (64, 256, 256, 256, 256)

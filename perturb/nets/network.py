@@ -222,7 +222,7 @@ def _run(module: nn.Module, inputs: tuple[jax.Array, ...], rules: tuple[Rule, ..
   if rules:
     plain, variables = module.unbind()
     for rule in rules:
-      output = rule(plain, variables, inputs)
+      output = rule(plain, dict(variables), inputs)
       if output is not None:
         return output
   return module(*inputs)

@@ -65,7 +65,7 @@ def _backward(window, stride, padding, residuals, g):
   padded = _pad(x, padding, -jnp.inf)
   winner = jnp.full(y.shape, -1, jnp.int8)
   for k in reversed(range(window * window)):
-    here = _offset(padded, *divmod(k, window), size, stride) == y
+    here = _offset(padded, k // window, k % window, size, stride) == y
     winner = jnp.where(here, jnp.int8(k), winner)
   reach = (window - 1) // stride  # How many windows before its own a pixel can belong to.
   rows, columns = (

@@ -38,8 +38,10 @@ class ResNet(Network):
     layers.add('conv1', functools.partial(Conv, self.width, 7, 2, 3))
     layers.add('bn1', BatchNorm)
     layers.add('relu', Relu)
-    pool = functools.partial(MaxPool, 3, 2, round_up=True) if self.caffe else functools.partial(
-      MaxPool, 3, 2, 1
+    pool = (
+      functools.partial(MaxPool, 3, 2, round_up=True)
+      if self.caffe
+      else functools.partial(MaxPool, 3, 2, 1)
     )
     layers.add('maxpool', pool)
     for stage, depth in enumerate(self.depths):

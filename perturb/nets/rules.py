@@ -17,12 +17,12 @@ import jax.numpy as jnp
 from perturb.nets.convolution import conv
 from perturb.nets.depthwise import depthwise_conv
 from perturb.nets.layers import (
+  AdaptiveMeanPool,
   Add,
   BatchNorm,
   Conv,
   Dense,
   GlobalMean,
-  AdaptiveMeanPool,
   LocalResponseNorm,
   MeanPool,
   Relu,
@@ -37,17 +37,22 @@ def _no_signal(variables: Variables) -> Variables:
   return jax.tree.map(jnp.zeros_like, variables)
 
 
+def _output(module: nn.Module, variables: Variables, *inputs: jax.Array) -> jax.Array:
+  out: Any = module.apply(variables, *inputs)
+  return out
+
+
 def _positive(signal: jax.Array) -> jax.Array:
   return jnp.maximum(signal, 0)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _guided(module: nn.Module, x: jax.Array) -> jax.Array:
-  return module.apply({}, x)
+  return _output(module, {}, x)
 
 
 def _guided_forward(module, x):
-  return jax.vjp(lambda h: module.apply({}, h), x)
+  return jax.vjp(lambda h: _output(module, {}, h), x)
 
 
 def _guided_backward(_module, gradient, signal):
@@ -69,11 +74,11 @@ def guided(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _deconvnet(module: nn.Module, x: jax.Array) -> jax.Array:
-  return module.apply({}, x)
+  return _output(module, {}, x)
 
 
 _deconvnet.defvjp(
-  lambda module, x: (module.apply({}, x), None),
+  lambda module, x: (_output(module, {}, x), None),
   lambda _module, _, signal: (_positive(signal),),
 )
 
@@ -90,7 +95,7 @@ def deconvnet(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _excite(module: nn.Module, variables: Variables, x: jax.Array) -> jax.Array:
-  return module.apply(variables, x)
+  return _output(module, variables, x)
 
 
 def _excite_backward(module, residuals, signal):
@@ -99,20 +104,20 @@ def _excite_backward(module, residuals, signal):
     name: jnp.maximum(value, 0) if name == 'kernel' else jnp.zeros_like(value)
     for name, value in variables.get('params', {}).items()
   }
-  y, back = jax.vjp(lambda h: module.apply({'params': weights}, h), x)
+  y, back = jax.vjp(lambda h: _output(module, {'params': weights}, h), x)
   return _no_signal(variables), x * back(signal / (y + EPSILON))[0]
 
 
-_excite.defvjp(lambda module, v, x: (module.apply(v, x), (v, x)), _excite_backward)
+_excite.defvjp(lambda module, v, x: (_output(module, v, x), (v, x)), _excite_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _passed(module: nn.Module, variables: Variables, x: jax.Array) -> jax.Array:
-  return module.apply(variables, x)
+  return _output(module, variables, x)
 
 
 _passed.defvjp(
-  lambda module, v, x: (module.apply(v, x), v),
+  lambda module, v, x: (_output(module, v, x), v),
   lambda _module, v, signal: (_no_signal(v), signal),
 )
 
@@ -176,7 +181,7 @@ def nearest(x: jax.Array, rows: int, columns: int) -> jax.Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _unstrided(module: Conv, variables: Variables, x: jax.Array) -> jax.Array:
-  return module.apply(variables, x)
+  return _output(module, variables, x)
 
 
 def _unstrided_backward(module, residuals, signal):
@@ -193,7 +198,7 @@ def _unstrided_backward(module, residuals, signal):
   return _no_signal(variables), back(nearest(signal, rows, columns))[0]
 
 
-_unstrided.defvjp(lambda module, v, x: (module.apply(v, x), (v, x)), _unstrided_backward)
+_unstrided.defvjp(lambda module, v, x: (_output(module, v, x), (v, x)), _unstrided_backward)
 
 
 def stride_one(

@@ -101,8 +101,8 @@ def read_network(folder: str | os.PathLike[str]) -> Pretrained:
 
 
 def _restore(path: pathlib.Path, network: Network, shape: tuple[int, int, int]) -> Variables:
-  expected = abstract_variables(network, shape)
   try:
+    expected = abstract_variables(network, shape)
     with ocp.StandardCheckpointer() as checkpointer:
       found = checkpointer.metadata(path).item_metadata
       _check(path, expected, dict(found))
@@ -116,7 +116,10 @@ def _restore(path: pathlib.Path, network: Network, shape: tuple[int, int, int]) 
 
 def _check(path: pathlib.Path, expected: Variables, found: Variables) -> None:
   shapes = [
-    {jax.tree_util.keystr(key, simple=True, separator='/'): tuple(leaf.shape) for key, leaf in leaves}
+    {
+      jax.tree_util.keystr(key, simple=True, separator='/'): tuple(leaf.shape)
+      for key, leaf in leaves
+    }
     for leaves in (jax.tree_util.tree_leaves_with_path(tree) for tree in (expected, found))
   ]
   for name in sorted(set(shapes[0]) | set(shapes[1])):

@@ -1,5 +1,7 @@
 """From the tensors of a PyTorch checkpoint to the variables of a network."""
 
+import functools
+
 import flax
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,7 @@ _LEAVES = {
 _WRAPPER = 'module.'  # What torch.nn.DataParallel puts before every name.
 
 
+@functools.cache
 def abstract_variables(network: Network, shape: tuple[int, int, int]) -> Variables:
   """The shapes of a network's variables, for images `[H, W, C]`."""
   images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
@@ -59,15 +62,15 @@ def _unwrapped(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
   return state
 
 
-def torch_shapes(
-  network: Network, shape: tuple[int, int, int]
-) -> dict[str, list[tuple[int, ...]]]:
+def torch_shapes(network: Network, shape: tuple[int, int, int]) -> dict[str, list[tuple[int, ...]]]:
   """The names of a network's tensors in a state dict, and the shapes that they may have."""
   leaves = flax.traverse_util.flatten_dict(abstract_variables(network, shape))
   return {torch_name(network, path): _torch_shapes(leaf.shape) for path, leaf in leaves.items()}
 
 
-def misfits(network: Network, shape: tuple[int, int, int], state: dict[str, np.ndarray]) -> list[str]:
+def misfits(
+  network: Network, shape: tuple[int, int, int], state: dict[str, np.ndarray]
+) -> list[str]:
   """What keeps a state dict from being a network's: a line a tensor, none if it fits.
 
   Args:

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from perturb.nets.pretrained import Pretrained
 from perturb.nets.network import Variables
+from perturb.nets.pretrained import Pretrained
 
 EVALUATED = 250  # Images in a pass when accuracy is measured.
 

@@ -22,7 +22,8 @@ class VGG(Network):
     groups: widths of the convolutions, a tuple for each resolution.
     batch_norm: normalise after every convolution.
     hidden: width of the first two linear layers.
-    class_maps: run the linear layers as convolutions, and return maps of logits `[N, h, w, classes]`.
+    class_maps: run the linear layers as convolutions, and return maps of logits
+      `[N, h, w, classes]`.
     caffe: Caffe's size of a pooled image, which rounds up; the same where the size is even.
   """
 

@@ -110,7 +110,9 @@ def default_class_names(classes: int) -> tuple[str, ...]:
   return tuple(str(i) if classes == 10 else f'class {i}' for i in range(classes))
 
 
-def _state(name: str, architecture: Architecture, weights: str) -> tuple[str, dict[str, np.ndarray]]:
+def _state(
+  name: str, architecture: Architecture, weights: str
+) -> tuple[str, dict[str, np.ndarray]]:
   """(path, tensors) of a checkpoint: the one given, or the one that a package carries."""
   path = os.path.expanduser(weights)
   if not path:
