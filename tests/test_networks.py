@@ -236,12 +236,14 @@ def test_gradients_at_layers_are_those_of_the_part_above_and_of_differences():
   logits = net(x)
   np.testing.assert_allclose(score, logits[jnp.arange(2), targets], rtol=1e-5)
   np.testing.assert_allclose(gradients['fc'], np.eye(5)[targets], atol=1e-6)
-  above = jax.grad(lambda h: net.part(start='layer2.1')(h)[jnp.arange(2), targets].sum())
+  above = jax.jit(jax.grad(lambda h: net.part(start='layer2.1')(h)[jnp.arange(2), targets].sum()))
   np.testing.assert_allclose(
     gradients['layer2.1'], above(activations['layer2.1']), rtol=1e-4, atol=1e-6
   )
-  image = jax.grad(lambda x: net(x)[jnp.arange(2), targets].sum())(x)
+  image = jax.jit(jax.grad(lambda x: net(x)[jnp.arange(2), targets].sum()))(x)
   np.testing.assert_allclose(gradients['input'], image, rtol=1e-4, atol=1e-6)
+  per_class = net.gradients(x, ['fc'], lambda logits: 2 * logits[:, 4])
+  np.testing.assert_allclose(per_class.gradients['fc'], 2 * np.eye(5)[[4, 4]], atol=1e-6)
   # Inside a block, against the change of the score along a small step.
   step = 1e-2 * jnp.sign(gradients['layer3.0.conv1'])
   cut = net.network.cut('layer3.0.conv1')
@@ -249,7 +251,7 @@ def test_gradients_at_layers_are_those_of_the_part_above_and_of_differences():
 
   def at(sign):
     moved = below | {'layer3.0.conv1': below['layer3.0.conv1'] + sign * step}
-    return net.network.apply(net.variables, moved)[jnp.arange(2), targets]
+    return jax.jit(net.network.apply)(net.variables, moved)[jnp.arange(2), targets]
 
   slope = (at(1) - at(-1)) / 2
   expected = (gradients['layer3.0.conv1'] * step).sum((1, 2, 3))

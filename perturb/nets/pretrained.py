@@ -147,27 +147,15 @@ class Pretrained:
       x: preprocessed images `[N, H, W, C]`.
       layers: their names, inside residual blocks too; `'input'` is the images.
       objective: a class, or `[N]` classes, for their logits (the mean over the positions of a map
-        of logits); or a function from the network's output to `[N]` scores.
+        of logits); or a function from the network's output to `[N]` scores, which is compiled in:
+        give the same function again to use the compiled program again.
 
     Raises:
       UserError: for a layer that the network does not have, with its near matches.
     """
-    layers = tuple(layers)
-    zeros = {name: jnp.zeros(s.shape, s.dtype) for name, s in self._shapes(layers, x).items()}
-    top = self.stop or self.network.logits
-
-    def scores(deltas: Activations) -> tuple[jax.Array, Activations]:
-      gains = self._edits()
-
-      def edit(name: str) -> Callable[[jax.Array], jax.Array]:
-        gain = gains.get(self.network.resolve(name), lambda h: h)
-        return lambda h: gain(h) + deltas[name]
-
-      out = self._apply(x, (*layers, top), {name: edit(name) for name in layers})
-      return _score(out[top], objective), {name: out[name] for name in layers}
-
-    score, back, activations = jax.vjp(scores, zeros, has_aux=True)
-    return Gradients(score, activations, back(jnp.ones_like(score))[0])
+    if callable(objective):
+      return _gradients(self, x, tuple(layers), objective, None)
+    return _gradients(self, x, tuple(layers), _class_scores, jnp.asarray(objective))
 
   def preprocess(self, image: np.ndarray) -> np.ndarray:
     """uint8 RGB `[..., 3]` to the network's input, float32 `[..., C]`."""
@@ -204,12 +192,38 @@ class Pretrained:
     return by_name[target.strip().lower()]
 
 
-def _score(out: jax.Array, objective: int | jax.Array | Callable) -> jax.Array:
-  if callable(objective):
-    return objective(out)
-  classes = jnp.broadcast_to(jnp.asarray(objective), (out.shape[0],))
+def _class_scores(out: jax.Array, classes: jax.Array) -> jax.Array:
+  classes = jnp.broadcast_to(classes, (out.shape[0],))
   means = out.reshape(out.shape[0], -1, out.shape[-1]).mean(axis=1)
   return jnp.take_along_axis(means, classes[:, None], axis=1)[:, 0]
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _gradients(
+  net: Pretrained,
+  x: jax.Array,
+  layers: tuple[str, ...],
+  objective: Callable[[jax.Array], jax.Array],
+  classes: jax.Array | None,
+) -> Gradients:
+  """Adds zeros to the outputs of the layers, and differentiates with respect to these."""
+  shapes = net._shapes(layers, x)
+  zeros = {name: jnp.zeros(shape.shape, shape.dtype) for name, shape in shapes.items()}
+  top, gains = net.stop or net.network.logits, net._edits()
+
+  def score_of(out: jax.Array) -> jax.Array:
+    return objective(out) if classes is None else _class_scores(out, classes)
+
+  def scores(deltas: Activations) -> tuple[jax.Array, Activations]:
+    def edit(name: str) -> Callable[[jax.Array], jax.Array]:
+      gain = gains.get(net.network.resolve(name), lambda h: h)
+      return lambda h: gain(h) + deltas[name]
+
+    out = net._apply(x, (*layers, top), {name: edit(name) for name in layers})
+    return score_of(out[top]), {name: out[name] for name in layers}
+
+  score, back, activations = jax.vjp(scores, zeros, has_aux=True)
+  return Gradients(score, activations, back(jnp.ones_like(score))[0])
 
 
 @jax.jit
