@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb import nets
+from perturb import keep_freed_memory, nets
 from perturb.area import binarise
 from perturb.data.images import find_images, load_image
 from perturb.extremal import extremal_perturbation

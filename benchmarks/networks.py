@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb import nets
+from perturb import keep_freed_memory, nets
 
 PEER = flags.DEFINE_string('peer', None, 'Python of the environment with torch and torchvision.')
 NETWORKS = flags.DEFINE_list('networks', list(nets.NETWORKS), 'Those to measure.')
@@ -80,6 +80,7 @@ def measure(name: str, batch: int, peer: Peer) -> dict[str, float]:
 
 
 def main(_: list[str]) -> None:
+  keep_freed_memory()  # As the command lines do.
   rows = []
   with tempfile.TemporaryDirectory() as folder:
     peer = Peer(PEER.value, pathlib.Path(folder))

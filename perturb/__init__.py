@@ -9,12 +9,14 @@ from perturb.extremal import (
   kept_fraction,
   smallest_area,
 )
+from perturb.memory import keep_freed_memory
 
 __all__ = [
   'ExtremalResult',
   'UserError',
   'extremal_perturbation',
   'is_monotonic',
+  'keep_freed_memory',
   'kept_fraction',
   'nets',
   'smallest_area',

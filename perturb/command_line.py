@@ -10,6 +10,7 @@ import jax
 from ml_collections import config_flags
 
 from perturb.errors import UserError
+from perturb.memory import keep_freed_memory
 
 CACHE = flags.DEFINE_string(
   'compilation_cache',
@@ -58,8 +59,9 @@ def quiet() -> None:
 
 
 def start_jax() -> None:
-  """Uses the compilation cache, quietly."""
+  """Uses the compilation cache, quietly, and memory that is not given back."""
   quiet()
+  keep_freed_memory()
   if CACHE.value:
     jax.config.update('jax_compilation_cache_dir', CACHE.value)
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
