@@ -151,6 +151,7 @@ def solve_both(net, peer: Peer, x: np.ndarray, target: int) -> list[dict[str, fl
 
 
 def main(_) -> None:
+  keep_freed_memory()  # As the command lines do.
   net = nets.load('efficientnet_lite0')
   with tempfile.TemporaryDirectory() as folder:
     peer = Peer(PEER.value, pathlib.Path(folder))

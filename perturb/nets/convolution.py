@@ -20,6 +20,7 @@ LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 SMALL, LARGE = 2**21, 2**22
 FEW_CHANNELS = 64  # At or below, XLA's CPU convolution runs at half speed.
 IMAGE_CHANNELS = 4
+FEW_PHASES = 16  # At or below, a convolution with so many outputs is slower than a product.
 
 
 def library_conv(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
@@ -113,14 +114,14 @@ def _to_input(g: jax.Array, kernel: jax.Array, shape, stride: int, padding: Padd
   """The transposed convolution as one matrix product, and a sum over the kernel's offsets."""
   k, _, channels, features = kernel.shape
   columns = jnp.einsum('nhwf,kf->nhwk', g, kernel.reshape(-1, features))
-  columns = columns.reshape(*g.shape[:3], k, k, channels)
+  columns = jax.lax.optimization_barrier(columns.reshape(*g.shape[:3], k, k, channels))
   return _scatter(columns, (g.shape[0], *shape[1:]), stride, padding)
 
 
 def _to_input_by_phases(
   g: jax.Array, kernel: jax.Array, shape, stride: int, padding: Padding
 ) -> jax.Array:
-  """The transposed convolution as one of stride 1 with stride^2 times as many output channels.
+  """The transposed convolution as one of stride 1 to stride^2 times as many channels.
 
   Pixel stride * q + a of the (padded) input receives sum_t g[q - t] kernel[stride * t + a].
   """
@@ -128,11 +129,15 @@ def _to_input_by_phases(
   reach = -(-k // stride)
   fill = (0, stride * reach - k)
   parts = jnp.pad(kernel, (fill, fill, (0, 0), (0, 0)))
-  parts = parts.reshape(reach, stride, reach, stride, channels, features)[::-1, :, ::-1]
-  parts = parts.transpose(0, 2, 5, 1, 3, 4).reshape(reach, reach, features, -1)
-  around = (reach - 1, reach - 1)
-  phases = library_conv(g, parts, 1, (around, around))
-  n, rows, columns, _ = phases.shape
+  parts = parts.reshape(reach, stride, reach, stride, channels, features)
+  parts = parts.transpose(0, 2, 1, 3, 4, 5).reshape(reach, reach, -1, features)
+  n, rows, columns = g.shape[0], *(size + reach - 1 for size in g.shape[1:3])
+  shape_of_phases, nothing = (n, rows, columns, parts.shape[2]), ((0, 0), (0, 0))
+  if parts.shape[2] <= FEW_PHASES:
+    phases = _to_input(g, parts, shape_of_phases, 1, nothing)
+  else:
+    whole = jax.ShapeDtypeStruct(shape_of_phases, g.dtype)
+    (phases,) = jax.linear_transpose(lambda h: library_conv(h, parts, 1, nothing), whole)(g)
   phases = phases.reshape(n, rows, columns, stride, stride, channels).transpose(0, 1, 3, 2, 4, 5)
   whole = phases.reshape(n, rows * stride, columns * stride, channels)
   sides = [
@@ -179,7 +184,7 @@ def _cpu_backward(stride, padding, residuals, g):
   k, _, channels, _ = kernel.shape
   size = g.shape[1] * g.shape[2] * k * k * channels
   back = functools.partial(_to_input, kernel=kernel, shape=x.shape, stride=stride, padding=padding)
-  if stride > 1 and channels <= IMAGE_CHANNELS:
+  if channels <= IMAGE_CHANNELS:
     dx = _to_input_by_phases(g, kernel, x.shape, stride, padding)
   elif size * g.shape[0] <= LARGE:
     dx = back(g)
