@@ -136,8 +136,8 @@ def _to_input_by_phases(
   if parts.shape[2] <= FEW_PHASES:
     phases = _to_input(g, parts, shape_of_phases, 1, nothing)
   else:
-    whole = jax.ShapeDtypeStruct(shape_of_phases, g.dtype)
-    (phases,) = jax.linear_transpose(lambda h: library_conv(h, parts, 1, nothing), whole)(g)
+    like = jax.ShapeDtypeStruct(shape_of_phases, g.dtype)
+    (phases,) = jax.linear_transpose(lambda h: library_conv(h, parts, 1, nothing), like)(g)
   phases = phases.reshape(n, rows, columns, stride, stride, channels).transpose(0, 1, 3, 2, 4, 5)
   whole = phases.reshape(n, rows * stride, columns * stride, channels)
   sides = [
