@@ -14,7 +14,6 @@ Prints three tables (also as JSON with --out):
 import json
 import pathlib
 import statistics
-import subprocess
 import tempfile
 import time
 
@@ -23,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.peer import Peer
 from perturb import keep_freed_memory, nets
 from perturb.area import binarise
 from perturb.data.images import find_images, load_image
@@ -36,28 +36,6 @@ REPEATS = flags.DEFINE_integer('repeats', 15, 'Of the timed passes and iteration
 OUT = flags.DEFINE_string('out', '', 'File for the figures, as JSON.')
 AREAS = (0.05, 0.1, 0.2)
 BUDGETS = (5, 10, 15, 20, 30, 50)  # Iterations of the default solver, each a run of its own.
-
-
-class Peer:
-  """The other process: torch works in it only while we wait."""
-
-  def __init__(self, python: str, folder: pathlib.Path):
-    script = pathlib.Path(__file__).with_name('torchray_peer.py')
-    self.folder = folder
-    self.process = subprocess.Popen(
-      [python, str(script)],
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.DEVNULL,
-      text=True,
-    )
-
-  def ask(self, x: np.ndarray, **request) -> float:
-    """Seconds that the request took, measured in the other process."""
-    path = self.folder / 'x.npy'
-    np.save(path, x)
-    print(json.dumps({'x': str(path), **request}), file=self.process.stdin, flush=True)
-    return json.loads(self.process.stdout.readline())['seconds']
 
 
 def seconds(function, *arguments) -> float:
@@ -154,7 +132,7 @@ def main(_) -> None:
   keep_freed_memory()  # As the command lines do.
   net = nets.load('efficientnet_lite0')
   with tempfile.TemporaryDirectory() as folder:
-    peer = Peer(PEER.value, pathlib.Path(folder))
+    peer = Peer(PEER.value, 'torchray_peer.py', pathlib.Path(folder))
     photographs = []
     for source in find_images(IMAGES.value)[0]:
       x = net.preprocess(load_image(source.path, size=net.size))[None]

@@ -9,7 +9,6 @@ network and batch, the median time of a call, torch's, and their ratio; also as 
 import json
 import pathlib
 import statistics
-import subprocess
 import tempfile
 import time
 
@@ -18,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.peer import Peer
 from perturb import keep_freed_memory, nets
 
 PEER = flags.DEFINE_string('peer', None, 'Python of the environment with torch and torchvision.')
@@ -25,28 +25,6 @@ NETWORKS = flags.DEFINE_list('networks', list(nets.NETWORKS), 'Those to measure.
 BATCHES = flags.DEFINE_list('batches', ['1', '8'], 'Images in a pass.')
 REPEATS = flags.DEFINE_integer('repeats', 15, 'Of each pass; the median is reported.')
 OUT = flags.DEFINE_string('out', '', 'File for the figures, as JSON.')
-
-
-class Peer:
-  """The other process: torch works in it only while we wait."""
-
-  def __init__(self, python: str, folder: pathlib.Path):
-    script = pathlib.Path(__file__).with_name('torch_peer.py')
-    self.path = folder / 'x.npy'
-    self.process = subprocess.Popen(
-      [python, str(script)],
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.DEVNULL,
-      text=True,
-    )
-
-  def seconds(self, network: str, x: np.ndarray) -> float:
-    """Of one pass, measured in the other process."""
-    np.save(self.path, x)
-    request = {'network': network, 'x': str(self.path)}
-    print(json.dumps(request), file=self.process.stdin, flush=True)
-    return json.loads(self.process.stdout.readline())['seconds']
 
 
 @jax.jit
@@ -64,13 +42,13 @@ def measure(name: str, batch: int, peer: Peer) -> dict[str, float]:
   start = time.perf_counter()
   jax.block_until_ready(one_pass(net, images))
   compiled = time.perf_counter() - start
-  peer.seconds(name, x)
+  peer.ask(x, network=name)
   ours, theirs = [], []
   for _ in range(REPEATS.value):
     start = time.perf_counter()
     jax.block_until_ready(one_pass(net, images))
     ours.append(time.perf_counter() - start)
-    theirs.append(peer.seconds(name, x))
+    theirs.append(peer.ask(x, network=name))
   return {
     'milliseconds': 1000 * statistics.median(ours),
     'torch_milliseconds': 1000 * statistics.median(theirs),
@@ -83,7 +61,7 @@ def main(_: list[str]) -> None:
   keep_freed_memory()  # As the command lines do.
   rows = []
   with tempfile.TemporaryDirectory() as folder:
-    peer = Peer(PEER.value, pathlib.Path(folder))
+    peer = Peer(PEER.value, 'torch_peer.py', pathlib.Path(folder))
     print(f'{"network":20} {"batch":>5} {"ours, ms":>9} {"torch, ms":>9} {"ratio":>6}')
     for name in NETWORKS.value:
       for batch in map(int, BATCHES.value):
