@@ -4,9 +4,8 @@ Source: Fong, Patrick and Vedaldi, "Understanding Deep Networks via Extremal Per
 Smooth Masks", ICCV 2019. Shapes: B images, A areas, [H, W, C] pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import dataclasses
-import functools
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
@@ -15,10 +14,21 @@ import numpy as np
 
 from perturb.area import binarise
 from perturb.errors import UserError, check_choice, did_you_mean
+from perturb.function import (
+  Function,
+  Images,
+  Target,
+  check_images,
+  check_targets,
+  class_scores,
+  compiled,
+  default_chunk,
+  mapped,
+  pick,
+)
 from perturb.perturbations import perturb, pyramid
 from perturb.solvers import MODES, Reward, Settings, initial_parameters, lattice_shape, solve
 
-Function = Callable[[jax.Array], jax.Array]  # [N, H, W, C] -> [N, K], or [N, h, w, K]
 Game = Literal['preserve', 'delete', 'hybrid']
 Objective = Literal['score', 'contrastive']
 Perturbation = Literal['blur', 'fade']
@@ -72,20 +82,11 @@ class _Game:
   fade_to: tuple[float, ...]
 
 
-def class_scores(outputs: jax.Array) -> jax.Array:
-  """`[N, K]` as it is, or a map `[N, h, w, K]` as its spatial mean `[N, K]`."""
-  return outputs.reshape(outputs.shape[0], -1, outputs.shape[-1]).mean(axis=1)
-
-
-def _pick(outputs: jax.Array, targets: jax.Array) -> jax.Array:
-  return jnp.take_along_axis(class_scores(outputs), targets[:, None], axis=1)[:, 0]
-
-
 def contrast(outputs: jax.Array, targets: jax.Array) -> jax.Array:
   """Score of the target minus the best score of any other class: `[N]`."""
   scores = class_scores(outputs)
   chosen = jnp.arange(scores.shape[1]) == targets[:, None]
-  return _pick(outputs, targets) - jnp.max(jnp.where(chosen, -jnp.inf, scores), axis=1)
+  return pick(outputs, targets) - jnp.max(jnp.where(chosen, -jnp.inf, scores), axis=1)
 
 
 def _perturbed(x: jax.Array, g: _Game) -> jax.Array:
@@ -100,7 +101,7 @@ def _perturbed(x: jax.Array, g: _Game) -> jax.Array:
 
 
 def _reward(f: Function, pyramids: jax.Array, targets: jax.Array, g: _Game) -> Reward:
-  value = _pick if g.objective == 'score' else contrast
+  value = pick if g.objective == 'score' else contrast
 
   def seen(masks, mirror):
     images = perturb(pyramids, masks)
@@ -127,7 +128,7 @@ def _solve_chunk(f, x, targets, areas, start, g: _Game, settings: Settings) -> d
   )
   # A loop, so that the network is compiled once for the five.
   scores, deleted, binary, full, blank = jax.lax.map(
-    lambda masks: _pick(f(perturb(pyramids, masks)), targets), asked
+    lambda masks: pick(f(perturb(pyramids, masks)), targets), asked
   )
   return {
     'masks': masks,
@@ -144,63 +145,23 @@ def _solve_chunk(f, x, targets, areas, start, g: _Game, settings: Settings) -> d
   }
 
 
-def _split(f: Function) -> tuple[list[Any], Callable[[list[Any]], Function]]:
-  """The arrays inside a callable pytree, and how to put them back."""
-  leaves, tree = jax.tree.flatten(f)
-  is_array = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
-  rest = tuple(None if array else leaf for leaf, array in zip(leaves, is_array, strict=True))
-  arrays = [leaf for leaf, array in zip(leaves, is_array, strict=True) if array]
-  return arrays, _Joiner(tree, rest)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Joiner:
-  """Hashable, so that one network compiles once."""
-
-  tree: Any
-  rest: tuple[Any, ...]
-
-  def __call__(self, arrays: list[Any]) -> Function:
-    remaining = iter(arrays)
-    leaves = [next(remaining) if leaf is None else leaf for leaf in self.rest]
-    return jax.tree.unflatten(self.tree, leaves)
-
-
-@functools.partial(jax.jit, static_argnames='join')
-def _outputs(arrays, x, *, join):
-  return join(arrays)(x)
-
-
-@functools.partial(jax.jit, static_argnames=('join', 'g', 'settings', 'chunk'))
+@compiled
 def _extremal(
-  arrays, x, targets, areas, start, *, join, g: _Game, settings: Settings, chunk: int
+  f, x, targets, areas, start, *, g: _Game, settings: Settings, chunk: int
 ) -> ExtremalResult:
-  f = join(arrays)
   n_images, n_areas = x.shape[0], areas.shape[0]
-  problems = n_images * n_areas
-  chunks = -(-problems // chunk)
-  # The last chunk is filled up with repeats of the last problem.
-  index = jnp.minimum(jnp.arange(chunks * chunk), problems - 1).reshape(chunks, chunk)
 
   def solve_some(some):
     image, area = some // n_areas, some % n_areas
     return _solve_chunk(f, x[image], targets[image], areas[area], start[image, area], g, settings)
 
-  solved = jax.lax.map(solve_some, index)
   solved = {
-    name: value.reshape(-1, *value.shape[2:])[:problems].reshape(
-      n_images, n_areas, *value.shape[2:]
-    )
-    for name, value in solved.items()
+    name: value.reshape(n_images, n_areas, *value.shape[1:])
+    for name, value in mapped(solve_some, n_images * n_areas, chunk).items()
   }
   for name in ('full_score', 'blank_score'):  # The same for every area.
     solved[name] = solved[name][:, 0]
   return ExtremalResult(areas=areas, **solved)
-
-
-def default_chunk() -> int:
-  """Problems solved side by side: one on a CPU, where a larger batch outgrows the caches."""
-  return 1 if jax.default_backend() == 'cpu' else 32
 
 
 def settings_of(mode: str, **overrides: Any) -> Settings:
@@ -239,8 +200,8 @@ def check_areas(areas: float | Sequence[float] | jax.Array | np.ndarray) -> tupl
 
 def extremal_perturbation(
   f: Function,
-  x: jax.Array | np.ndarray,
-  target: int | Sequence[int] | jax.Array | np.ndarray,
+  x: Images,
+  target: Target,
   areas: float | Sequence[float] | jax.Array | np.ndarray = DEFAULT_AREAS,
   *,
   key: jax.Array | None = None,
@@ -297,11 +258,7 @@ def extremal_perturbation(
   Raises:
     UserError: names the argument that does not fit and what would.
   """
-  x = jnp.asarray(x, jnp.float32)
-  if x.ndim == 3:
-    x = x[None]
-  if x.ndim != 4:
-    raise UserError(f'x must be [B, H, W, C] or [H, W, C], not of shape {x.shape}')
+  x = check_images(x)
   areas = check_areas(areas)
   check_choice('game', game, get_args(Game))
   check_choice('objective', objective, get_args(Objective))
@@ -309,16 +266,14 @@ def extremal_perturbation(
   if len(fade_to) not in (1, x.shape[-1]):
     raise UserError(f'fade_to must be one value or {x.shape[-1]}, not {fade_to!r}')
   resolved = settings_of(mode, **settings)
-  targets = _check_targets(f, x, target)
+  targets = check_targets(f, x, target)
   chunk = min(chunk or default_chunk(), len(areas) * x.shape[0])
-  arrays, join = _split(f)
   return _extremal(
-    arrays,
+    f,
     x,
     targets,
     jnp.asarray(areas, jnp.float32),
     _check_start(start, key, x, len(areas), resolved),
-    join=join,
     settings=resolved,
     chunk=chunk,
     g=_Game(
@@ -345,19 +300,6 @@ def _check_start(
     return jnp.broadcast_to(jnp.asarray(start, jnp.float32), shape)
   except ValueError as error:
     raise UserError(f'start must have the shape {shape}, not {np.shape(start)}') from error
-
-
-def _check_targets(f: Function, x: jax.Array, target: Any) -> jax.Array:
-  arrays, join = _split(f)
-  shape = _outputs.eval_shape(arrays, x[:1], join=join).shape
-  if len(shape) not in (2, 4):
-    raise UserError(f'f must return [N, K] or [N, h, w, K], not {shape}')
-  targets = np.asarray(target)
-  if not np.issubdtype(targets.dtype, np.integer) or targets.shape not in ((), x.shape[:1]):
-    raise UserError(f'target must be one integer or {x.shape[0]} of them, not {target!r}')
-  if targets.min() < 0 or targets.max() >= shape[-1]:
-    raise UserError(f'target {target}: f has outputs 0 to {shape[-1] - 1}')
-  return jnp.broadcast_to(jnp.asarray(targets, jnp.int32), x.shape[:1])
 
 
 def smallest_area(result: ExtremalResult, fraction: float = 1.0) -> np.ndarray:

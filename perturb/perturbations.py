@@ -83,6 +83,15 @@ def pyramid(
   raise ValueError(f"perturbation must be 'blur' or 'fade', not {perturbation!r}")
 
 
+def blank(
+  x: jax.Array, perturbation: str, *, sigma_max: float = 20.0, fade_to: Sequence[float] = (0.0,)
+) -> jax.Array:
+  """The fully perturbed images, `[..., H, W, C]`: level 0 of the pyramid by name."""
+  if perturbation == 'blur':
+    return blur(x, sigma_max)
+  return fade_pyramid(x, value=jnp.asarray(fade_to))[..., 0, :, :, :]
+
+
 @jax.custom_vjp
 def perturb(pyramids: jax.Array, masks: jax.Array) -> jax.Array:
   """m (x) x: each pixel at the strength its mask value asks for, without a gather.

@@ -20,13 +20,12 @@ from perturb.extremal import (
   Objective,
   Perturbation,
   check_areas,
-  class_scores,
-  default_chunk,
   extremal_perturbation,
   kept_fraction,
   settings_of,
   smallest_area,
 )
+from perturb.function import class_scores, default_chunk
 from perturb.nets import Pretrained, load
 from perturb.perturbations import pyramid
 from perturb.workdir import Workdir

@@ -61,3 +61,24 @@ def noise_images(count: int, shape: tuple[int, int, int]) -> np.ndarray:
   coarse = np.random.RandomState(count).randn(count, 8, 8, shape[2]).astype(np.float32)
   repeats = -(-shape[0] // 8)
   return coarse.repeat(repeats, 1).repeat(repeats, 2)[:, : shape[0], : shape[1]]
+
+
+METHOD_TARGETS = (1, 3)
+
+
+def method_weights() -> dict[str, dict[str, np.ndarray]]:
+  """Weights of `tests.small_net.SmallNet`: kernels `[3, 3, in, out]`, `[in, out]`, biases."""
+  random = np.random.RandomState(3)
+  sizes = {'conv1': (3, 3, 3, 8), 'conv2': (3, 3, 8, 12), 'conv3': (3, 3, 12, 10), 'fc': (10, 5)}
+  return {
+    layer: {
+      'kernel': np.float32(random.randn(*size) * np.sqrt(2 / np.prod(size[:-1]))),
+      'bias': np.float32(0.1 * random.randn(size[-1])),
+    }
+    for layer, size in sizes.items()
+  }
+
+
+def method_images() -> np.ndarray:
+  """float32 `[2, 32, 32, 3]` in [0, 1]."""
+  return np.random.RandomState(4).rand(2, 32, 32, 3).astype(np.float32)

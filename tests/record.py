@@ -1,9 +1,10 @@
-"""Records what torch and TorchRay compute, for tests/test_parity.py.
+"""Records what torch, Captum, pytorch-grad-cam and TorchRay compute, for the tests.
 
 Run once, in an environment of its own (TorchRay is licensed for non-commercial use only, and never
 a dependency of this project):
 
   pip install -r requirements.txt torch==2.13.0 torchvision==0.28.0 efficientnet-lite-pytorch
+  pip install captum grad-cam
   pip install --no-deps torchray && pip install packaging
   python -m tests.record
 """
@@ -153,8 +154,95 @@ def record_torchray() -> None:
   np.savez_compressed(FOLDER / 'torchray.npz', **recorded)
 
 
+def record_methods() -> None:
+  """What Captum and pytorch-grad-cam make of a small network."""
+  from captum import attr
+  from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule
+  from pytorch_grad_cam import GradCAMPlusPlus
+  from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+  import torch
+  from torch import nn
+
+  weights = fixtures.method_weights()
+  net = nn.Sequential(
+    nn.Conv2d(3, 8, 3, 2, 1),
+    nn.ReLU(),
+    nn.Conv2d(8, 12, 3, 1, 1),
+    nn.ReLU(),
+    nn.MaxPool2d(2),
+    nn.Conv2d(12, 10, 3, 1, 1),
+    nn.ReLU(),
+    nn.AdaptiveAvgPool2d(1),
+    nn.Flatten(),
+    nn.Linear(10, 5),
+  ).eval()
+  for layer, name in ((net[0], 'conv1'), (net[2], 'conv2'), (net[5], 'conv3'), (net[9], 'fc')):
+    kernel = weights[name]['kernel']
+    layer.weight.data = torch.tensor(np.moveaxis(kernel, (-1, -2), (0, 1)).copy())
+    layer.bias.data = torch.tensor(weights[name]['bias'])
+  x = torch.tensor(fixtures.method_images().transpose(0, 3, 1, 2).copy())
+  target = torch.tensor(fixtures.METHOD_TARGETS)
+
+  def guided_grad_cam():
+    return attr.GuidedGradCam(net, net[6]).attribute(x, target, interpolate_mode='bilinear')
+
+  def grad_cam_plus_plus(layer):
+    cam = GradCAMPlusPlus(net, [net[layer]])
+    with torch.enable_grad():
+      outputs = cam.activations_and_grads(x)
+      chosen = [ClassifierOutputTarget(int(t)) for t in target]
+      # A thousand times the logit, so that the epsilon in its denominator does not count.
+      (1000 * sum(t(o) for t, o in zip(chosen, outputs, strict=True))).backward()
+    h = cam.activations_and_grads.activations[0].numpy()
+    g = cam.activations_and_grads.gradients[0].numpy()
+    k = cam.get_cam_weights(x, None, None, h, g)
+    cam.activations_and_grads.release()
+    return torch.tensor(np.maximum((k[:, :, None, None] * h).sum(1, keepdims=True), 0))
+
+  def excitation(stop):
+    """LRP's alpha-1 beta-0 rule without biases hands down the logit; EBP a probability of one."""
+    fc = nn.Conv2d(10, 5, 1)  # LRP knows no flattening.
+    fc.weight.data, fc.bias.data = net[9].weight.data[:, :, None, None], net[9].bias.data
+    whole = nn.Sequential(*net[:8], fc)
+    for module in whole:
+      if isinstance(module, nn.Conv2d | nn.AdaptiveAvgPool2d):
+        module.rule = Alpha1_Beta0_Rule(set_bias_to_zero=True)
+    chosen = [(int(t), 0, 0) for t in target]
+    if stop is None:
+      relevance = attr.LRP(whole).attribute(x, chosen)
+    else:
+      above = attr.LayerLRP(whole, whole[stop + 1])
+      relevance = above.attribute(x, chosen, attribute_to_layer_input=True)
+    return relevance / net(x).gather(1, target[:, None])[:, :, None, None]
+
+  recorded = {
+    'gradient': attr.Saliency(net).attribute(x, target, abs=False),
+    'guided_backprop': attr.GuidedBackprop(net).attribute(x, target),
+    'deconvnet': attr.Deconvolution(net).attribute(x, target),
+    'grad_cam_relu3': attr.LayerGradCam(net, net[6]).attribute(x, target, relu_attributions=True),
+    'grad_cam_relu1': attr.LayerGradCam(net, net[1]).attribute(x, target, relu_attributions=True),
+    'linear_approximation_relu2': attr.LayerGradientXActivation(net, net[3]).attribute(x, target),
+    'guided_grad_cam': guided_grad_cam(),
+    'integrated_gradients': attr.IntegratedGradients(net).attribute(x, target=target, n_steps=50),
+    'occlusion': attr.Occlusion(net).attribute(
+      x, (3, 8, 8), (3, 4, 4), target=target, baselines=0.25
+    ),
+    'grad_cam_plus_plus_relu3': grad_cam_plus_plus(6),
+    'grad_cam_plus_plus_relu1': grad_cam_plus_plus(1),
+    'excitation_input': excitation(None),
+    'excitation_relu1': excitation(1),
+    'excitation_relu3': excitation(6),
+  }
+  np.savez_compressed(
+    FOLDER / 'methods.npz',
+    logits=net(x).detach().numpy(),
+    **{name: np.moveaxis(value.detach().numpy(), 1, -1) for name, value in recorded.items()},
+  )
+
+
 if __name__ == '__main__':
   FOLDER.mkdir(exist_ok=True)
   record_networks()
   record_photographs()
   record_torchray()
+  record_methods()

@@ -10,7 +10,6 @@ from perturb.errors import UserError
 from perturb.extremal import (
   ExtremalResult,
   check_areas,
-  class_scores,
   contrast,
   extremal_perturbation,
   is_monotonic,
@@ -18,6 +17,7 @@ from perturb.extremal import (
   settings_of,
   smallest_area,
 )
+from perturb.function import class_scores
 from perturb.perturbations import blur_pyramid, perturb
 from perturb.solvers import MODES, Penalised, area_weight
 from tests.test_parity import small_network

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from perturb.errors import UserError, did_you_mean
+from perturb.function import pick
 from perturb.nets.network import Activations, Network, Rule, Variables
 from perturb.nets.preprocessing import Preprocessing
 
@@ -105,18 +106,19 @@ class Pretrained:
       UserError: for a layer or a filter that is not there.
     """
     name = self.network.resolve(layer)
-    channels = self._shapes([name])[name].shape[-1]
+    channels = self.shapes([name])[name].shape[-1]
     wrong = [index for index in filters if not 0 <= index < channels]
     if wrong:
       raise UserError(f'{layer} has filters 0 to {channels - 1}, not {wrong[0]}')
     gain = self.gains.get(name, jnp.ones(channels)).at[jnp.asarray(filters, jnp.int32)].set(0)
     return dataclasses.replace(self, gains=self.gains | {name: gain})
 
-  def _shapes(self, layers: Sequence[str], x: Any = None) -> dict[str, jax.ShapeDtypeStruct]:
+  def shapes(self, layers: Sequence[str], x: Any = None) -> dict[str, jax.ShapeDtypeStruct]:
+    """The shapes of the outputs of several layers, for images x or for one of the usual size."""
     if x is None:
       channels = len(self.preprocessing.mean)
       x = jax.ShapeDtypeStruct((1, self.size, self.size, channels), jnp.float32)
-    return jax.eval_shape(lambda h: self._apply(h, tuple(layers)), x)
+    return _activations.eval_shape(self, x, tuple(layers))
 
   def activations(self, x: jax.Array, layers: Sequence[str]) -> Activations:
     """The outputs of several layers, in one pass.
@@ -155,7 +157,8 @@ class Pretrained:
     """
     if callable(objective):
       return _gradients(self, x, tuple(layers), objective, None)
-    return _gradients(self, x, tuple(layers), _class_scores, jnp.asarray(objective))
+    classes = jnp.broadcast_to(jnp.asarray(objective), x.shape[:1])
+    return _gradients(self, x, tuple(layers), None, classes)
 
   def preprocess(self, image: np.ndarray) -> np.ndarray:
     """uint8 RGB `[..., 3]` to the network's input, float32 `[..., C]`."""
@@ -192,27 +195,24 @@ class Pretrained:
     return by_name[target.strip().lower()]
 
 
-def _class_scores(out: jax.Array, classes: jax.Array) -> jax.Array:
-  classes = jnp.broadcast_to(classes, (out.shape[0],))
-  means = out.reshape(out.shape[0], -1, out.shape[-1]).mean(axis=1)
-  return jnp.take_along_axis(means, classes[:, None], axis=1)[:, 0]
-
-
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _gradients(
   net: Pretrained,
   x: jax.Array,
   layers: tuple[str, ...],
-  objective: Callable[[jax.Array], jax.Array],
+  objective: Callable[[jax.Array], jax.Array] | None,
   classes: jax.Array | None,
 ) -> Gradients:
   """Adds zeros to the outputs of the layers, and differentiates with respect to these."""
-  shapes = net._shapes(layers, x)
+  shapes = net.shapes(layers, x)
   zeros = {name: jnp.zeros(shape.shape, shape.dtype) for name, shape in shapes.items()}
   top, gains = net.stop or net.network.logits, net._edits()
 
   def score_of(out: jax.Array) -> jax.Array:
-    return objective(out) if classes is None else _class_scores(out, classes)
+    if classes is None:
+      assert objective
+      return objective(out)
+    return pick(out, classes)
 
   def scores(deltas: Activations) -> tuple[jax.Array, Activations]:
     def edit(name: str) -> Callable[[jax.Array], jax.Array]:
