@@ -6,6 +6,7 @@ import ml_collections
 def get_config() -> ml_collections.ConfigDict:
   """The default experiment; any field can be set on the command line: --config.field=value."""
   config = ml_collections.ConfigDict()
+  config.task = 'extremal'
 
   # What is explained.
   config.images = 'chelsea, coffee'  # Paths, folders, globs or bundled names, comma-separated.

@@ -71,7 +71,7 @@ def shown_area(explanation: Explanation) -> tuple[int, bool]:
   return int(np.flatnonzero(areas == smallest)[0]), True
 
 
-def _bare(axes: Axes) -> None:
+def bare(axes: Axes) -> None:
   axes.set_xticks([])
   axes.set_yticks([])
   for spine in axes.spines.values():
@@ -121,11 +121,11 @@ def area_growth(explanations: Sequence[Explanation]) -> Figure:
       axes = figure.add_subplot(grid[row, 0])
       axes.imshow(explanation.picture)
       axes.set_title(explanation.class_name, fontsize=7, pad=3)
-      _bare(axes)
+      bare(axes)
       for i, area in enumerate(explanation.result.areas):
         axes = figure.add_subplot(grid[row, i + 1])
         axes.imshow(kept(explanation, i))
-        _bare(axes)
+        bare(axes)
         _label(axes, percent(float(area)), best=reached and i == best)
       bars = figure.add_subplot(grid[row, n_areas + 2])
       _bars(bars, explanation)
@@ -156,7 +156,7 @@ def extremal_mask(explanation: Explanation) -> Figure:
     fraction = kept_fraction(explanation.result, np.inf)[0, best]
     panels[2].set_title(f'{fraction:.0%} of the score kept', pad=4)
     for axes in panels:
-      _bare(axes)
+      bare(axes)
   return figure
 
 

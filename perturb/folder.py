@@ -1,6 +1,7 @@
 """A run's folder: it belongs to one config, which it holds."""
 
 from collections.abc import Sequence
+import contextlib
 import json
 import pathlib
 import platform
@@ -63,3 +64,12 @@ class Folder:
     """Writes a file, whole or not at all."""
     data = content.encode() if isinstance(content, str) else content
     store.write_atomically(self.path / name, data)
+
+  def fail(self, failures: Sequence[tuple[str, ...]], header: tuple[str, ...]) -> None:
+    """Writes what could not be explained; removes the list of an earlier start if all could."""
+    path = self.path / 'failures.csv'
+    if failures:
+      store.write_table(path, header, failures)
+    else:
+      with contextlib.suppress(FileNotFoundError):
+        path.unlink()

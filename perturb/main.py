@@ -1,6 +1,6 @@
 """Command line: python -m perturb.main --config=configs/extremal.py --workdir=runs/extremal.
 
-Kept short: what it does is in `perturb.run`, which notebooks and tests import.
+Kept short: what it does is in the modules of `TASKS`, which notebooks and tests import.
 """
 
 import sys
@@ -8,9 +8,12 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
+from perturb import compare, run
 from perturb.command_line import parser, start_jax
-from perturb.errors import UserError
-from perturb.run import run
+from perturb.errors import UserError, check_choice
+
+# config.task -> what runs it.
+TASKS = {'extremal': run.run, 'compare': compare.run}
 
 CONFIG = config_flags.DEFINE_config_file('config', None, 'The experiment: configs/extremal.py, ...')
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for results, figures and the report.')
@@ -19,7 +22,8 @@ WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for results, figures and 
 def main(_: list[str]) -> None:
   start_jax()
   try:
-    failed = run(CONFIG.value, str(WORKDIR.value))
+    check_choice('config.task', CONFIG.value.task, list(TASKS))
+    failed = TASKS[CONFIG.value.task](CONFIG.value, str(WORKDIR.value))
   except UserError as error:
     raise SystemExit(f'error: {error}') from error
   sys.exit(1 if failed else 0)

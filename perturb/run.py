@@ -199,12 +199,12 @@ def format_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
   return '\n'.join([lines[0], '-' * max(map(len, lines)), *lines[1:]])
 
 
-class _Progress:
+class Progress:
   """A bar on a terminal, a plain line an image otherwise."""
 
-  def __init__(self, total: int):
+  def __init__(self, total: int, unit: str):
     self.terminal = sys.stderr.isatty()
-    self.bar = tqdm.tqdm(total=total, unit='mask', disable=not self.terminal, leave=False)
+    self.bar = tqdm.tqdm(total=total, unit=unit, disable=not self.terminal, leave=False)
 
   def begin(self, name: str) -> None:
     self.bar.set_description(name)
@@ -240,7 +240,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   if config.target != '':
     _target(net, config)
   folder = Workdir(workdir, config)
-  progress = _Progress(len(sources) * len(config.areas))
+  progress = Progress(len(sources) * len(config.areas), 'mask')
   failures = [('', problem) for problem in problems]
   for problem in problems:
     progress.say(f'error: {problem}')
@@ -261,7 +261,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
       continue
     explanations.append(explanation)
   progress.bar.close()
-  folder.fail(failures)
+  folder.fail(failures, ('file', 'reason'))
   if explanations:
     timings = folder.seconds()
     print(format_table(TABLE, [row for e in explanations for row in _rows(e, timings)]))

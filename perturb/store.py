@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import zipfile
 
 import numpy as np
+from PIL import Image
 
 from perturb.errors import UserError
 from perturb.extremal import ExtremalResult
@@ -58,11 +59,23 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
   buffer = io.BytesIO()
   with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_DEFLATED) as archive:
     for name, array in arrays.items():
-      entry = io.BytesIO()
-      np.lib.format.write_array(entry, np.asarray(array), allow_pickle=False)
       info = zipfile.ZipInfo(f'{name}.npy', date_time=(1980, 1, 1, 0, 0, 0))
       info.compress_type = zipfile.ZIP_DEFLATED
-      archive.writestr(info, entry.getvalue())
+      archive.writestr(info, npy_bytes(np.asarray(array)))
+  return buffer.getvalue()
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+  """An array as a `.npy` file."""
+  buffer = io.BytesIO()
+  np.lib.format.write_array(buffer, array, allow_pickle=False)
+  return buffer.getvalue()
+
+
+def png_bytes(image: np.ndarray) -> bytes:
+  """uint8 `[H, W]` or `[H, W, 3]` as a PNG file."""
+  buffer = io.BytesIO()
+  Image.fromarray(image).save(buffer, 'png')
   return buffer.getvalue()
 
 

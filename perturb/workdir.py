@@ -1,7 +1,6 @@
 """The folder of a run: its config, results, timings, tables, figures and report."""
 
 from collections.abc import Sequence
-import contextlib
 import csv
 import pathlib
 from typing import Any
@@ -80,15 +79,6 @@ class Workdir(Folder):
     self.write('figures/growth.png', figures.png(figures.area_growth(alike)))
     made = f'perturb {VERSION}, JAX {jax.__version__}\n{self.config.to_json(indent=2)}'
     self.write('report.html', report.html_report(explanations, made, self.config.game))
-
-  def fail(self, failures: Sequence[tuple[str, str]]) -> None:
-    """Writes what could not be explained; removes the list of an earlier start if all could."""
-    path = self.path / 'failures.csv'
-    if failures:
-      store.write_table(path, ('file', 'reason'), failures)
-    else:
-      with contextlib.suppress(FileNotFoundError):
-        path.unlink()
 
 
 def _score_rows(explanation: store.Explanation) -> list[list[Any]]:

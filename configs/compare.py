@@ -1,0 +1,53 @@
+"""Every method side by side, on the same images, class and network."""
+
+import ml_collections
+
+METHODS = (
+  'gradient',
+  'smooth_grad',
+  'integrated_gradients',
+  'linear_approximation',
+  'norm_grad',
+  'selective_norm_grad',
+  'meta:selective_norm_grad',
+  'guided_backprop',
+  'deconvnet',
+  'cam',
+  'grad_cam',
+  'grad_cam_plus_plus',
+  'guided_grad_cam',
+  'contrastive_excitation_backprop',
+  'occlusion',
+  'rise',
+  'lime',
+  'minimal_image',
+  'meaningful_perturbation',
+  'extremal_perturbation',
+)
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The default comparison; any field can be set on the command line: --config.field=value."""
+  config = ml_collections.ConfigDict()
+  config.task = 'compare'
+
+  # What is explained.
+  config.images = 'chelsea, coffee'  # Paths, folders, globs or bundled names, comma-separated.
+  config.fit = 'crop'  # To the network's size: 'crop' or 'squash'.
+  config.target = ''  # Class name or index; '' for the class predicted.
+  config.network = 'efficientnet_lite0'  # A name of perturb.nets.NETWORKS, or a saved one's folder.
+  config.weights = ''  # Path of a .pth or .safetensors file; '' for the package's; 'random'.
+  config.preprocessing = ''  # 'imagenet', 'caffe', ...; '' for the usual one of the network.
+  config.class_names = ''  # Path of a text file, a class a line; '' for ImageNet's.
+  config.references = 'astronaut, camera, motorcycle_left, rocket'  # Of expected_gradients.
+
+  # By which methods: see perturb/methods.py. 'meta:' before a name is meta-saliency, 'layers:'
+  # combines several layers.
+  config.methods = METHODS
+  config.options = ml_collections.ConfigDict(
+    {  # Method -> its arguments.
+      'rise': {'masks': 2000},
+      'extremal_perturbation': {'areas': (0.025, 0.05, 0.1, 0.2)},
+    }
+  )
+  return config

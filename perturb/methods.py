@@ -1,0 +1,118 @@
+"""Every method by name, as `method(f, x, target, **options) -> heatmap [B, H, W]`."""
+
+from collections.abc import Callable
+import functools
+import inspect
+from typing import Any, NamedTuple
+
+import jax
+
+from perturb import averaged, backprop, cam, excitation
+from perturb.combine import combine_layers
+from perturb.errors import UserError, did_you_mean
+from perturb.extremal import extremal_perturbation
+from perturb.lime import lime
+from perturb.meaningful import meaningful_perturbation
+from perturb.meta import meta_saliency
+from perturb.minimal import minimal_image
+from perturb.occlusion import occlusion, variable_occlusion
+from perturb.rise import rise
+
+Heatmap = Callable[..., jax.Array]
+
+
+class Method(NamedTuple):
+  """A method of attribution.
+
+  Attributes:
+    title: as a figure names it.
+    function: of (f, x, target, **options).
+    result: whether it returns a result with a heatmap in it, and not the heatmap.
+  """
+
+  title: str
+  function: Callable[..., Any]
+  result: bool = False
+
+
+METHODS: dict[str, Method] = {
+  'gradient': Method('Gradient', backprop.gradient),
+  'gradient_sum': Method('Gradient [sum]', backprop.gradient_sum),
+  'linear_approximation': Method('Linear approx.', backprop.linear_approximation),
+  'norm_grad': Method('NormGrad', backprop.norm_grad),
+  'selective_norm_grad': Method('Sel. NormGrad', backprop.selective_norm_grad),
+  'guided_backprop': Method('Guided backprop', backprop.guided_backprop),
+  'deconvnet': Method('DeconvNet', backprop.deconvnet),
+  'smooth_grad': Method('SmoothGrad', averaged.smooth_grad),
+  'integrated_gradients': Method('Integrated grad.', averaged.integrated_gradients),
+  'expected_gradients': Method('Expected grad.', averaged.expected_gradients),
+  'cam': Method('CAM', cam.cam),
+  'grad_cam': Method('Grad-CAM', cam.grad_cam),
+  'grad_cam_plus_plus': Method('Grad-CAM++', cam.grad_cam_plus_plus),
+  'guided_grad_cam': Method('Guided Grad-CAM', cam.guided_grad_cam),
+  'excitation_backprop': Method('Excitation BP', excitation.excitation_backprop),
+  'contrastive_excitation_backprop': Method(
+    'Contrastive EBP', excitation.contrastive_excitation_backprop
+  ),
+  'occlusion': Method('Occlusion', occlusion),
+  'variable_occlusion': Method('Var. occlusion', variable_occlusion),
+  'rise': Method('RISE', rise),
+  'lime': Method('LIME', lime, result=True),
+  'minimal_image': Method('Minimal image', minimal_image, result=True),
+  'meaningful_perturbation': Method('Meaningful pert.', meaningful_perturbation, result=True),
+  'extremal_perturbation': Method('Extremal pert.', extremal_perturbation, result=True),
+}
+# Written before a method's name: 'meta:norm_grad'.
+WRAPPERS: dict[str, tuple[str, Callable[..., Any]]] = {
+  'meta': ('meta', meta_saliency),
+  'layers': ('layers', combine_layers),
+}
+
+
+def heatmap_of(method: Method, *arguments: Any, **options: Any) -> jax.Array:
+  """The heatmap that a method gives: `[B, H, W]`."""
+  out = method.function(*arguments, **options)
+  return out.heatmap if method.result else out
+
+
+def _options_of(function: Callable[..., Any]) -> list[str]:
+  return list(inspect.signature(function).parameters)[3:]
+
+
+def method_named(name: str) -> tuple[str, Heatmap, list[str]]:
+  """A method, or a wrapped one, by name.
+
+  Args:
+    name: a key of `METHODS`; or, of one that returns a heatmap, 'meta:' for meta-saliency or
+      'layers:' for several layers combined, and such a key.
+
+  Returns:
+    (title, function of (f, x, target, **options), names of its options).
+
+  Raises:
+    UserError: for an unknown name, with its near matches.
+  """
+  wrapper, _, base = name.rpartition(':')
+  if base not in METHODS:
+    hint = did_you_mean(base, list(METHODS)) or f'; the methods are {", ".join(METHODS)}'
+    raise UserError(f'method {name!r} is not known{hint}')
+  method = METHODS[base]
+  options = _options_of(method.function)
+  if not wrapper:
+    return method.title, functools.partial(heatmap_of, method), options
+  if wrapper not in WRAPPERS:
+    raise UserError(f'method {name!r}: {wrapper!r} must be one of {", ".join(WRAPPERS)}')
+  if method.result:
+    raise UserError(f'method {name!r}: {base} gives no plain heatmap to wrap')
+  title, wrap = WRAPPERS[wrapper]
+  own = [option for option in list(inspect.signature(wrap).parameters)[4:] if option != 'options']
+  return f'{method.title}, {title}', functools.partial(wrap, method.function), own + options
+
+
+def check_options(name: str, options: dict[str, Any]) -> None:
+  """Raises a `UserError` that names the first option which the method does not have."""
+  _, _, known = method_named(name)
+  for option in options:
+    if option not in known:
+      hint = did_you_mean(option, known) or f'; it has {", ".join(known)}'
+      raise UserError(f'method {name!r} has no option {option!r}{hint}')
