@@ -2,6 +2,8 @@
 
 import ml_collections
 
+from configs import subjects
+
 METHODS = (
   'gradient',
   'smooth_grad',
@@ -28,17 +30,9 @@ METHODS = (
 
 def get_config() -> ml_collections.ConfigDict:
   """The default comparison; any field can be set on the command line: --config.field=value."""
-  config = ml_collections.ConfigDict()
+  config = subjects.get_config()
   config.task = 'compare'
 
-  # What is explained.
-  config.images = 'chelsea, coffee'  # Paths, folders, globs or bundled names, comma-separated.
-  config.fit = 'crop'  # To the network's size: 'crop' or 'squash'.
-  config.target = ''  # Class name or index; '' for the class predicted.
-  config.network = 'efficientnet_lite0'  # A name of perturb.nets.NETWORKS, or a saved one's folder.
-  config.weights = ''  # Path of a .pth or .safetensors file; '' for the package's; 'random'.
-  config.preprocessing = ''  # 'imagenet', 'caffe', ...; '' for the usual one of the network.
-  config.class_names = ''  # Path of a text file, a class a line; '' for ImageNet's.
   config.references = 'astronaut, camera, motorcycle_left, rocket'  # Of expected_gradients.
 
   # By which methods: see perturb/methods.py. 'meta:' before a name is meta-saliency, 'layers:'

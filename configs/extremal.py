@@ -2,21 +2,16 @@
 
 import ml_collections
 
+from configs import subjects
+
 
 def get_config() -> ml_collections.ConfigDict:
   """The default experiment; any field can be set on the command line: --config.field=value."""
-  config = ml_collections.ConfigDict()
+  config = subjects.get_config()
   config.task = 'extremal'
 
-  # What is explained.
-  config.images = 'chelsea, coffee'  # Paths, folders, globs or bundled names, comma-separated.
-  config.fit = 'crop'  # To the network's size: 'crop', 'aspect' or 'squash'.
-  config.target = ''  # Class name or index; '' for the class predicted.
+  # What is explained, beside configs/subjects.py; here `fit` can also be 'aspect'.
   config.layer = ''  # Explain channel `target` of this layer (its spatial mean), not a class.
-  config.network = 'efficientnet_lite0'  # A name of perturb.nets.NETWORKS, or a saved one's folder.
-  config.weights = ''  # Path of a .pth or .safetensors file; '' for the package's; 'random'.
-  config.preprocessing = ''  # 'imagenet', 'caffe', ...; '' for the usual one of the network.
-  config.class_names = ''  # Path of a text file, a class a line; '' for ImageNet's.
 
   # The perturbation.
   config.areas = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # Fractions of the image, each in (0, 1).

@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from PIL import Image
@@ -17,11 +16,11 @@ from perturb.data.images import Source, find_images, load_image
 from perturb.errors import UserError, check_choice
 from perturb.figures import png
 from perturb.folder import Folder
-from perturb.function import class_scores
 from perturb.heatmap_figures import Panel, Row, colour, comparison
 from perturb.methods import check_options, method_named
-from perturb.nets import Pretrained, load
+from perturb.nets import Pretrained
 from perturb.run import Progress, format_table
+from perturb.subjects import load_network, load_subject
 
 REPEAT_BELOW = 5.0  # A first call shorter than this is made again, to time it without compilation.
 TIMINGS = ('image', 'method', 'seconds', 'compilation')
@@ -153,9 +152,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   """
   _check(config)
   sources, problems = find_images(config.images)
-  net = load(config.network, config.weights, config.preprocessing, config.class_names)
-  if config.target != '':
-    net.class_index(config.target)
+  net = load_network(config)
   folder = Heatmaps(workdir, config)
   progress = Progress(len(sources) * len(config.methods), 'map')
   failures = [('', '', problem) for problem in problems]
@@ -165,15 +162,12 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   for source in sources:
     progress.begin(source.name)
     try:
-      image = load_image(source.path, size=net.size, fit=config.fit)
-      picture = load_image(source.path, size=2 * net.size, fit=config.fit)
-      folder.begin(source, image)
+      subject = load_subject(net, source, config)
+      folder.begin(source, subject.image)
     except UserError as error:
       failures.append((source.name, '', str(error)))
       continue
-    x = net.preprocess(image)
-    scores = np.asarray(class_scores(net(jnp.asarray(x[None]))))[0]
-    target = int(scores.argmax()) if config.target == '' else net.class_index(config.target)
+    x, target, picture = subject.x, subject.target, subject.picture
     panels = {}
     for method in config.methods:
       path = folder.heatmap_path(source.name, method)
@@ -190,7 +184,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
       except (UserError, ValueError, OSError) as error:
         failures.append((source.name, method, str(error)))
       progress.bar.update(1)
-    rows.append(Row(net.class_name(target), picture, panels))
+    rows.append(Row(subject.class_name, picture, panels))
   progress.bar.close()
   for failure in failures:
     progress.say('error: ' + ': '.join(part for part in failure if part))

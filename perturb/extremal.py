@@ -6,7 +6,7 @@ Smooth Masks", ICCV 2019. Shapes: B images, A areas, [H, W, C] pixels.
 
 from collections.abc import Sequence
 import dataclasses
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import jax
 import jax.numpy as jnp
@@ -73,6 +73,17 @@ class ExtremalResult(NamedTuple):
   def heatmap(self) -> jax.Array:
     """`[B, H, W]`: the sum of the masks, blurred by 9 % of the shorter side (sec. 4.2)."""
     return smooth(jnp.asarray(self.masks).sum(1), 0.09)
+
+
+class AreaScores(Protocol):
+  """A result with areas `[A]`, scores `[B, A]` and a full score `[B]`."""
+
+  @property
+  def areas(self) -> Any: ...
+  @property
+  def scores(self) -> Any: ...
+  @property
+  def full_score(self) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -308,7 +319,7 @@ def _check_start(
     raise UserError(f'start must have the shape {shape}, not {np.shape(start)}') from error
 
 
-def smallest_area(result: ExtremalResult, fraction: float = 1.0) -> np.ndarray:
+def smallest_area(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
   """a* = min{a : Phi(m_a (x) x) >= Phi_0} (eq. 3), Phi_0 = fraction Phi(x).
 
   Args:

@@ -8,12 +8,12 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from perturb import compare, run
+from perturb import channel_study, compare, run
 from perturb.command_line import parser, start_jax
 from perturb.errors import UserError, check_choice
 
 # config.task -> what runs it.
-TASKS = {'extremal': run.run, 'compare': compare.run}
+TASKS = {'extremal': run.run, 'compare': compare.run, 'channels': channel_study.run}
 
 CONFIG = config_flags.DEFINE_config_file('config', None, 'The experiment: configs/extremal.py, ...')
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for results, figures and the report.')

@@ -54,7 +54,7 @@ def write_atomically(path: pathlib.Path, data: bytes) -> None:
     raise UserError(f'{path}: cannot be written ({error.strerror})') from error
 
 
-def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
   """As np.savez_compressed, without the time of day: the same arrays give the same bytes."""
   buffer = io.BytesIO()
   with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_DEFLATED) as archive:
@@ -88,7 +88,7 @@ def save(path: str | os.PathLike[str], explanation: Explanation) -> None:
   fields: dict[str, Any] = explanation._asdict()
   result = fields.pop('result')
   arrays = {name: np.asarray(value) for name, value in (fields | result._asdict()).items()}
-  write_atomically(pathlib.Path(path), _npz(arrays))
+  write_atomically(pathlib.Path(path), npz_bytes(arrays))
 
 
 def load(path: str | os.PathLike[str]) -> Explanation:

@@ -1,6 +1,7 @@
 """What a network was trained to see: from pictures to its input, and back."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -23,20 +24,27 @@ class Preprocessing:
   bgr: bool = False
   gray: bool = False
 
-  def apply(self, image: np.ndarray) -> np.ndarray:
-    """uint8 RGB `[..., 3]` to the network's input, float32 `[..., C]`."""
-    values = image.astype(np.float32) / 255
+  def from_unit(self, values: Any) -> Any:
+    """RGB values `[..., 3]` in [0, 1], of numpy or JAX, to the network's input `[..., C]`."""
     if self.gray:
       values = values.mean(axis=-1, keepdims=True)
     values = (values - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
-    return np.ascontiguousarray(values[..., ::-1]) if self.bgr else values
+    return values[..., ::-1] if self.bgr else values
+
+  def apply(self, image: np.ndarray) -> np.ndarray:
+    """uint8 RGB `[..., 3]` to the network's input, float32 `[..., C]`."""
+    return np.ascontiguousarray(self.from_unit(image.astype(np.float32) / 255))
+
+  def to_unit(self, x: Any) -> Any:
+    """The network's input `[..., C]`, of numpy or JAX, to RGB values `[..., 3]` cut to [0, 1]."""
+    values = x[..., ::-1] if self.bgr else x
+    values = values * np.array(self.std, np.float32) + np.array(self.mean, np.float32)
+    values = values.clip(0, 1)
+    return values.repeat(3, axis=-1) if self.gray else values
 
   def invert(self, x: np.ndarray) -> np.ndarray:
     """The network's input `[..., C]` to uint8 RGB `[..., 3]`, clipped."""
-    values = x[..., ::-1] if self.bgr else x
-    values = values * np.array(self.std, np.float32) + np.array(self.mean, np.float32)
-    image = (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return np.repeat(image, 3, axis=-1) if self.gray else image
+    return (self.to_unit(x) * 255 + 0.5).astype(np.uint8)
 
 
 _CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
