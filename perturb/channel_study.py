@@ -52,6 +52,7 @@ def diff(subject: Subject, result: ChannelResult, images: np.ndarray) -> Figure:
     axes.set_xlabel('channels kept (dots: a*)', fontsize=7, labelpad=1.5)
     axes.set_title('score (dashes: of the image)', fontsize=7, pad=3)
     axes.tick_params(length=2, pad=1.5, labelsize=6)
+    axes.set_box_aspect(1)
   return figure
 
 
@@ -133,7 +134,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
 def _write_classes(
   folder: Folder, names: tuple[str, ...], results: list[ChannelResult], targets: list[int]
 ) -> None:
-  """k* of each class, over its pictures (sec. 5.2): with few of them, the first of those that tie."""
+  """k* of each class, over its pictures (sec. 5.2); of channels that tie, the first."""
   joined: dict[str, Any] = {
     name: np.concatenate([np.asarray(getattr(result, name)) for result in results])
     for name in ('masks', 'scores', 'deleted_scores', 'full_score', 'saliency')
