@@ -30,7 +30,7 @@ def get_config() -> ml_collections.ConfigDict:
     }
   )
   config.seed = 0  # Of the PRNG key.
-  config.chunk = 0  # Problems solved side by side; 0: 1 on a CPU, else 32.
+  config.chunk = 0  # Problems solved side by side; 0: as many as suit the machine.
 
   config.threshold = 1.0  # a* is the smallest area that keeps this part of the score.
   return config

@@ -114,7 +114,7 @@ def smooth_grad(
     noise: standard deviation, as a share of max(x) - min(x) of each image.
     aggregate: over the channels of the mean gradient: 'max' of the absolute values, 'sum', 'norm'
       or 'selective'.
-    chunk: copies that go through f at once; 1 on a CPU and 32 elsewhere by default.
+    chunk: copies that go through f at once; by default as many as suit the machine.
 
   Returns:
     `[B, H, W]`.
@@ -134,7 +134,7 @@ def smooth_grad(
     samples=samples,
     noise=noise,
     aggregate=aggregate,
-    chunk=chunk or default_chunk(),
+    chunk=chunk or default_chunk(x.shape[1:3]),
   )
 
 
@@ -159,7 +159,7 @@ def integrated_gradients(
     baseline: x', anything that broadcasts to x; 0 is the training mean of a normalised input.
     steps: nodes of the quadrature.
     aggregate: over the channels; with 'sum' a heatmap sums to f(x) - f(x'), up to the quadrature.
-    chunk: points that go through f at once; 1 on a CPU and 32 elsewhere by default.
+    chunk: points that go through f at once; by default as many as suit the machine.
 
   Returns:
     `[B, H, W]`, with its sign where `aggregate` is 'sum'.
@@ -185,7 +185,7 @@ def integrated_gradients(
     np.float32((nodes + 1) / 2),
     np.float32(weights / 2),
     aggregate=aggregate,
-    chunk=chunk or default_chunk(),
+    chunk=chunk or default_chunk(x.shape[1:3]),
   )
 
 
@@ -214,7 +214,7 @@ def expected_gradients(
     samples: pairs of a baseline and a point on the way from it.
     aggregate: over the channels; with 'sum' a heatmap sums to f(x) minus the mean of f over the
       references, in expectation.
-    chunk: points that go through f at once; 1 on a CPU and 32 elsewhere by default.
+    chunk: points that go through f at once; by default as many as suit the machine.
 
   Returns:
     `[B, H, W]`, with its sign where `aggregate` is 'sum'.
@@ -236,5 +236,5 @@ def expected_gradients(
     key,
     samples=samples,
     aggregate=aggregate,
-    chunk=chunk or default_chunk(),
+    chunk=chunk or default_chunk(x.shape[1:3]),
   )

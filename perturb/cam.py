@@ -10,7 +10,7 @@ from perturb.heatmaps import resize as to_size
 from perturb.nets.layers import Dense, GlobalMean
 from perturb.nets.network import Network
 from perturb.nets.pretrained import Pretrained
-from perturb.signals import check_spatial, default_layer, features_layer, gradients, network_of
+from perturb.signals import check_spatial, default_layer, gradients, network_of
 
 
 def _pooled_features(network: Network) -> str:
@@ -122,6 +122,11 @@ def grad_cam_plus_plus(
   return to_size(heat, x.shape[1:3]) if resize else heat
 
 
+@compiled
+def _guided_grad_cam(net, x, targets, *, layer):  # Compiled as one: both go forward once.
+  return guided_backprop(net, x, targets) * grad_cam(net, x, targets, layer)
+
+
 def guided_grad_cam(
   net: Pretrained, x: Images, target: Target, layer: str | None = None
 ) -> jax.Array:
@@ -130,5 +135,5 @@ def guided_grad_cam(
   See `grad_cam` for arguments and errors; needs a network of `perturb.nets`.
   """
   net = network_of(net, 'guided Grad-CAM')
-  layer = layer or features_layer(net.network)
-  return guided_backprop(net, x, target) * grad_cam(net, x, target, layer)
+  x, targets, layer = _checked(net, x, target, layer)
+  return _guided_grad_cam(net, x, targets, layer=layer)

@@ -1,137 +1,70 @@
 """The loop of a comparison: images x methods -> heatmaps, times, one figure."""
 
-import csv
-import pathlib
-import sys
-import time
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import ml_collections
 import numpy as np
-from PIL import Image
 
-from perturb import store
-from perturb.data.images import Source, find_images, load_image
+from perturb.data.images import find_images, load_image
 from perturb.errors import UserError, check_choice
 from perturb.figures import png
-from perturb.folder import Folder
-from perturb.heatmap_figures import Panel, Row, colour, comparison
+from perturb.heatmap_figures import Panel, Row, comparison
+from perturb.heatmap_store import Heatmaps
 from perturb.methods import check_options, method_named
 from perturb.nets import Pretrained
 from perturb.run import Progress, format_table
-from perturb.subjects import load_network, load_subject
+from perturb.subjects import Subject, load_network, load_subjects
 
-REPEAT_BELOW = 5.0  # A first call shorter than this is made again, to time it without compilation.
-TIMINGS = ('image', 'method', 'seconds', 'compilation')
-
-
-def _options(config: ml_collections.ConfigDict, method: str) -> dict[str, Any]:
-  return dict(config.options.get(method, {}))
+Failure = tuple[str, ...]
 
 
-def _check(config: ml_collections.ConfigDict) -> None:
-  """Everything that can be refused before any work is done."""
+def check_methods(config: ml_collections.ConfigDict) -> None:
+  """Everything about the methods that can be refused before any work is done."""
   check_choice('config.fit', config.fit, ['crop', 'squash'])
   if not config.methods:
     raise UserError('config.methods: give at least one')
   for method in config.methods:
-    check_options(method, _options(config, method))
+    check_options(method, options_of(config, method))
   for method in config.options:
     method_named(method)
 
 
-class Heatmaps(Folder):
-  """The folder of a comparison.
+def options_of(config: ml_collections.ConfigDict, method: str) -> dict[str, Any]:
+  """The options that a config gives a method."""
+  return dict(config.options.get(method, {}))
 
-  `heatmaps/<image>/<method>.npy` (float32 `[H, W]`) and `.png`, `heatmaps/<image>/image.png`.
-  """
 
-  def __init__(self, path: str, config: ml_collections.ConfigDict):
-    super().__init__(path, config, 'heatmaps', free=('images', 'methods'))
-    self.timings = self._read_timings()
-
-  def _read_timings(self) -> dict[tuple[str, str], tuple[float, bool]]:
+def heatmaps_of(
+  net: Pretrained,
+  subject: Subject,
+  methods: Sequence[str],
+  options: dict[str, dict[str, Any]],
+  folder: Heatmaps,
+  failures: list[Failure],
+) -> dict[str, np.ndarray]:
+  """The heatmaps `[H, W]` of a picture by each method; what fails is added to the failures."""
+  name = subject.source.name
+  found = {}
+  try:
+    folder.begin(subject)
+  except UserError as error:
+    failures.append((name, str(error)))
+    return {}
+  for method in methods:
     try:
-      with open(self.path / 'timings.csv', newline='') as file:
-        return {
-          (row['image'], row['method']): (float(row['seconds']), row['compilation'] == 'yes')
-          for row in csv.DictReader(file)
-        }
-    except (OSError, KeyError, ValueError):
-      return {}
-
-  def heatmap_path(self, image: str, method: str) -> pathlib.Path:
-    """Where a heatmap is, or will be."""
-    return self.results / image / f'{method.replace(":", "_")}.npy'
-
-  def begin(self, source: Source, image: np.ndarray) -> None:
-    """Refuses another picture of the same name."""
-    path = self.results / source.name / 'image.png'
-    if path.exists() and not np.array_equal(np.asarray(Image.open(path)), image):
-      raise UserError(
-        f'{source.path}: the workdir holds another picture named {source.name!r}; '
-        'rename this one, or use another workdir'
-      )
-    path.parent.mkdir(exist_ok=True)
-    store.write_atomically(path, store.png_bytes(image))
-
-  def add(
-    self, image: str, method: str, heatmap: np.ndarray, picture: np.ndarray, seconds: float,
-    compilation: bool,
-  ) -> None:  # fmt: skip
-    """Stores a heatmap, its picture and how long it took."""
-    path = self.heatmap_path(image, method)
-    store.write_atomically(path.with_suffix('.png'), store.png_bytes(colour(heatmap, picture)))
-    self.timings[image, method] = (seconds, compilation)
-    rows = [(*key, f'{s:.4f}', 'yes' if c else 'no') for key, (s, c) in self.timings.items()]
-    store.write_table(self.path / 'timings.csv', TIMINGS, rows)
-    store.write_atomically(path, store.npy_bytes(heatmap))  # Last: it says that all is there.
-
-  def seconds(self, method: str) -> float:
-    """The median time of a method, without compilation where there is such a time."""
-    known = [value for (_, name), value in self.timings.items() if name == method]
-    warm = [seconds for seconds, compilation in known if not compilation]
-    return float(np.median(warm or [seconds for seconds, _ in known] or [np.nan]))
+      found[method] = folder.obtain(net, subject, method, options[method])
+    except UserError as error:
+      failures.append((name, method, str(error)))
+  return found
 
 
-def _timed(call: Any) -> tuple[np.ndarray, float]:
-  start = time.perf_counter()
-  heat = np.asarray(jax.block_until_ready(call()))
-  return heat, time.perf_counter() - start
-
-
-def explain(
-  net: Pretrained, x: np.ndarray, target: int, method: str, options: dict[str, Any], *, warm: bool
-) -> tuple[np.ndarray, float, bool]:
-  """The heatmap `[H, W]` of one image `[H, W, C]`.
-
-  Args:
-    net: the network.
-    x: the preprocessed image.
-    target: index of the class.
-    method: its name, see `perturb.methods`.
-    options: of the method.
-    warm: whether the method is compiled already.
-
-  Returns:
-    (heatmap, seconds, whether these include compilation).
-
-  Raises:
-    UserError: as the method, or for a heatmap that is not finite.
-  """
-  function = method_named(method)[1]
-
-  def call() -> jax.Array:
-    return function(net, x[None], target, **options)[0]
-
-  heat, seconds = _timed(call)
-  if not warm and seconds < REPEAT_BELOW:
-    heat, seconds = _timed(call)
-    warm = True
-  if not np.isfinite(heat).all():
-    raise UserError('the heatmap has values that are not numbers')
-  return heat.astype(np.float32), seconds, not warm
+def report(folder: Heatmaps, failures: list[Failure], progress: Progress) -> None:
+  """Names what failed, on stderr and in failures.csv: image, method (if one), reason."""
+  for failure in failures:
+    progress.say('error: ' + ': '.join(part for part in failure if part))
+  rows = [(f[0], f[1] if len(f) == 3 else '', f[-1]) for f in failures]
+  folder.fail(rows, ('image', 'method', 'reason'))
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> int:
@@ -150,45 +83,20 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   Raises:
     UserError: for a config that cannot be run at all.
   """
-  _check(config)
-  sources, problems = find_images(config.images)
+  check_methods(config)
   net = load_network(config)
+  options = {method: options_of(config, method) for method in config.methods}
+  if 'expected_gradients' in options:
+    options['expected_gradients']['references'] = _references(net, config)
   folder = Heatmaps(workdir, config)
-  progress = Progress(len(sources) * len(config.methods), 'map')
-  failures = [('', '', problem) for problem in problems]
-  rows, warm = [], set[tuple[str, tuple[int, ...]]]()
-  references = _references(net, config) if 'expected_gradients' in config.methods else None
-
-  for source in sources:
-    progress.begin(source.name)
-    try:
-      subject = load_subject(net, source, config)
-      folder.begin(source, subject.image)
-    except UserError as error:
-      failures.append((source.name, '', str(error)))
-      continue
-    x, target, picture = subject.x, subject.target, subject.picture
-    panels = {}
-    for method in config.methods:
-      path = folder.heatmap_path(source.name, method)
-      try:
-        if not path.exists():
-          options = _options(config, method)
-          if method == 'expected_gradients':
-            options['references'] = references
-          done = explain(net, x, target, method, options, warm=(method, x.shape) in warm)
-          folder.add(source.name, method, done[0], picture, *done[1:])
-          warm.add((method, x.shape))
-        heat = np.load(path, allow_pickle=False)
-        panels[method] = Panel(method_named(method)[0], heat, np.nan)
-      except (UserError, ValueError, OSError) as error:
-        failures.append((source.name, method, str(error)))
-      progress.bar.update(1)
-    rows.append(Row(subject.class_name, picture, panels))
-  progress.bar.close()
-  for failure in failures:
-    progress.say('error: ' + ': '.join(part for part in failure if part))
-  folder.fail(failures, ('image', 'method', 'reason'))
+  progress, failures = Progress(0, 'image'), list[Failure]()
+  rows = []
+  for subject in load_subjects(net, config, failures):
+    progress.begin(subject.source.name)
+    found = heatmaps_of(net, subject, config.methods, options, folder, failures)
+    panels = {name: Panel(method_named(name)[0], heat, np.nan) for name, heat in found.items()}
+    rows.append(Row(subject.class_name, subject.picture, panels))
+  report(folder, failures, progress)
   _summarise(folder, rows, config)
   return len(failures)
 
@@ -207,13 +115,12 @@ def _summarise(folder: Heatmaps, rows: list[Row], config: ml_collections.ConfigD
     return
   timed = [
     row._replace(
-      panels={
-        name: panel._replace(seconds=folder.seconds(name)) for name, panel in row.panels.items()
-      }
+      panels={n: panel._replace(seconds=folder.seconds(n)) for n, panel in row.panels.items()}
     )
     for row in rows
+    if row.panels
   ]
   folder.write('compare.png', png(comparison(timed, shown)))
   table = [(method_named(m)[0], m, f'{folder.seconds(m):.3f}') for m in shown]
   print(format_table(('method', 'name', 'seconds an image'), table))
-  print(f'\nsee {folder.path / "compare.png"}', file=sys.stdout)
+  print(f'\nsee {folder.path / "compare.png"}')

@@ -265,8 +265,8 @@ def extremal_perturbation(
     sigma_max: of the strongest blur, in pixels.
     fade_to: value for each channel, or one for all, in the units of x. The default of zero is the
       training mean of a normalised input; give the preprocessed value of black for black.
-    chunk: problems (image, area) solved side by side: bounds the memory; 1 on a CPU and 32 on
-      an accelerator by default.
+    chunk: problems (image, area) solved side by side: bounds the memory; by default as many as
+      suit the machine.
     **settings: of the mode, e.g. `iterations`, `learning_rate`.
 
   Returns:
@@ -284,7 +284,7 @@ def extremal_perturbation(
     raise UserError(f'fade_to must be one value or {x.shape[-1]}, not {fade_to!r}')
   resolved = settings_of(mode, **settings)
   targets = check_targets(f, x, target)
-  chunk = min(chunk or default_chunk(), len(areas) * x.shape[0])
+  chunk = min(chunk or default_chunk(x.shape[1:3]), len(areas) * x.shape[0])
   return _extremal(
     f,
     x,

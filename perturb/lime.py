@@ -127,7 +127,7 @@ def lime(
     width: of the kernel.
     ridge: strength of the penalty on the weights.
     value: the softmax 'probability' of the target, or the 'score' f gives.
-    chunk: samples that go through f at once; 4 on a CPU and 64 elsewhere by default.
+    chunk: samples that go through f at once; by default as many as suit the machine.
 
   Returns:
     A `LimeResult`.
@@ -156,5 +156,5 @@ def lime(
     width=width,
     ridge=ridge,
     value=value,
-    chunk=chunk or default_forward_chunk(),
+    chunk=chunk or default_forward_chunk(x.shape[1:3]),
   )

@@ -11,9 +11,19 @@ from ml_collections import config_flags
 from perturb import channel_study, compare, run
 from perturb.command_line import parser, start_jax
 from perturb.errors import UserError, check_choice
+from perturb.studies import adversarial_study, experiments
 
 # config.task -> what runs it.
-TASKS = {'extremal': run.run, 'compare': compare.run, 'channels': channel_study.run}
+TASKS = {
+  'extremal': run.run,
+  'compare': compare.run,
+  'channels': channel_study.run,
+  'representativeness': experiments.run_representativeness,
+  'minimal_boxes': experiments.run_minimal_boxes,
+  'box': experiments.run_box,
+  'parts': experiments.run_parts,
+  'adversarial': adversarial_study.run,
+}
 
 CONFIG = config_flags.DEFINE_config_file('config', None, 'The experiment: configs/extremal.py, ...')
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for results, figures and the report.')

@@ -339,7 +339,7 @@ def meaningful_perturbation(
     sigma_max: sigma_0 of the strongest blur, in pixels.
     fade_to: the constant for each channel, or one for all, in the units of x.
     noise: standard deviation of the noise, in the units of x.
-    chunk: images solved side by side; 1 on a CPU and 32 elsewhere by default.
+    chunk: images solved side by side; by default as many as suit the machine.
 
   Returns:
     A `MeaningfulResult`.
@@ -395,5 +395,5 @@ def meaningful_perturbation(
       tuple(map(float, fade_to)),
       noise,
     ),
-    chunk=min(chunk or default_chunk(), x.shape[0]),
+    chunk=min(chunk or default_chunk(x.shape[1:3]), x.shape[0]),
   )

@@ -118,7 +118,7 @@ def occlusion(
     fade_to: the constant for each channel, or one for all, in the units of x; 0 is the training
       mean of a normalised input.
     value: drop of the 'score' f gives, or of its softmax 'probability'.
-    chunk: places that go through f at once; 4 on a CPU and 64 elsewhere by default.
+    chunk: places that go through f at once; by default as many as suit the machine.
 
   Returns:
     `[B, H, W]`: positive where hiding a pixel costs score.
@@ -153,7 +153,7 @@ def occlusion(
     templates,
     places,
     value=value,
-    chunk=chunk or default_forward_chunk(),
+    chunk=chunk or default_forward_chunk(x.shape[1:3]),
   )
 
 
@@ -243,5 +243,5 @@ def variable_occlusion(
     _centres(lengths, stride),
     share=share,
     value=value,
-    chunk=chunk or default_forward_chunk(),
+    chunk=chunk or default_forward_chunk(x.shape[1:3]),
   )

@@ -92,7 +92,7 @@ def rise(
     cells: side of the grid, before it is upsampled.
     keep: p, the probability that a cell is kept.
     value: the softmax 'probability' of the target, or the 'score' f gives.
-    chunk: masks that go through f at once; 4 on a CPU and 64 elsewhere by default.
+    chunk: masks that go through f at once; by default as many as suit the machine.
 
   Returns:
     `[B, H, W]`, not negative for probabilities.
@@ -117,5 +117,5 @@ def rise(
     cells=cells,
     keep=keep,
     value=value,
-    chunk=chunk or default_forward_chunk(),
+    chunk=chunk or default_forward_chunk(x.shape[1:3]),
   )

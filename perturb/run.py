@@ -115,7 +115,7 @@ def explain(
     raise UserError(f'{source.path}: the network gives a score that is not a number')
   target = int(scores.argmax()) if config.target == '' else _target(net, config)
   areas = check_areas(config.areas)
-  chunk = min(config.chunk or default_chunk(), len(areas))
+  chunk = min(config.chunk or default_chunk(x.shape[:2]), len(areas))
   shared: dict[str, Any] = {name: config[name] for name in ('perturbation', 'levels', 'sigma_max')}
   if config.mode != 'torchray':  # TorchRay fades to zero, the training mean.
     shared['fade_to'] = tuple(net.preprocess(np.zeros(3, np.uint8)).tolist())
