@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from benchmarks.peer import Peer
-from perturb import averaged, backprop, cam, excitation, keep_freed_memory, nets
+from perturb import averaged, backprop, class_activation, excitation, keep_freed_memory, nets
 from perturb.lime import lime
 from perturb.occlusion import occlusion
 from perturb.rise import rise
@@ -42,8 +42,8 @@ def cases() -> list[tuple[str, str, str, functools.partial]]:
   return [
     (lite, 'gradient', 'Captum', p(backprop.gradient)),
     (lite, 'linear_approximation', 'Captum', p(backprop.linear_approximation)),
-    (lite, 'grad_cam', 'Captum', p(cam.grad_cam)),
-    (lite, 'grad_cam_plus_plus', 'pytorch-grad-cam', p(cam.grad_cam_plus_plus)),
+    (lite, 'grad_cam', 'Captum', p(class_activation.grad_cam)),
+    (lite, 'grad_cam_plus_plus', 'pytorch-grad-cam', p(class_activation.grad_cam_plus_plus)),
     (lite, 'smooth_grad', 'Captum', p(averaged.smooth_grad, samples=samples)),
     (lite, 'integrated_gradients', 'Captum', p(averaged.integrated_gradients, steps=samples)),
     (lite, 'occlusion', 'Captum', p(occlusion, size=35, stride=27)),
@@ -51,7 +51,7 @@ def cases() -> list[tuple[str, str, str, functools.partial]]:
     (lite, 'lime', 'Captum', p(lime, segments=SEGMENTS, samples=samples)),
     (resnet, 'guided_backprop', 'Captum', p(backprop.guided_backprop)),
     (resnet, 'deconvnet', 'Captum', p(backprop.deconvnet)),
-    (resnet, 'guided_grad_cam', 'Captum', p(cam.guided_grad_cam)),
+    (resnet, 'guided_grad_cam', 'Captum', p(class_activation.guided_grad_cam)),
     (alexnet, 'excitation_backprop', 'TorchRay', p(excitation.excitation_backprop)),
     (
       alexnet,

@@ -1,7 +1,29 @@
 """Where does a convolutional network look, and what is encoded inside it."""
 
-from perturb import nets
+from perturb import nets, studies
+from perturb.averaged import expected_gradients, integrated_gradients, smooth_grad
+from perturb.backprop import (
+  deconvnet,
+  extract_aggregate,
+  gradient,
+  gradient_sum,
+  guided_backprop,
+  linear_approximation,
+  norm_grad,
+  selective_norm_grad,
+)
+from perturb.channels import ChannelResult, channel_attribution, class_channels
+from perturb.class_activation import cam, grad_cam, grad_cam_plus_plus, guided_grad_cam
+from perturb.combine import (
+  combine,
+  combine_layers,
+  feature_spread,
+  linear_weights,
+  probe_accuracy,
+  uniform_weights,
+)
 from perturb.errors import UserError
+from perturb.excitation import contrastive_excitation_backprop, excitation_backprop
 from perturb.extremal import (
   ExtremalResult,
   extremal_perturbation,
@@ -9,15 +31,74 @@ from perturb.extremal import (
   kept_fraction,
   smallest_area,
 )
+from perturb.inversion import (
+  Inversion,
+  activation_maximisation,
+  caricature,
+  feature_inversion,
+  pixel_inversion,
+)
+from perturb.lime import LimeResult, lime
+from perturb.meaningful import MeaningfulResult, meaningful_perturbation
 from perturb.memory import keep_freed_memory
+from perturb.meta import meta_saliency
+from perturb.methods import METHODS
+from perturb.minimal import MinimalImage, minimal_image
+from perturb.occlusion import occlusion, variable_occlusion
+from perturb.rise import rise
+from perturb.superpixels import superpixels
 
 __all__ = [
+  'METHODS',
+  'ChannelResult',
   'ExtremalResult',
+  'Inversion',
+  'LimeResult',
+  'MeaningfulResult',
+  'MinimalImage',
   'UserError',
+  'activation_maximisation',
+  'cam',
+  'caricature',
+  'channel_attribution',
+  'class_channels',
+  'combine',
+  'combine_layers',
+  'contrastive_excitation_backprop',
+  'deconvnet',
+  'excitation_backprop',
+  'expected_gradients',
+  'extract_aggregate',
   'extremal_perturbation',
+  'feature_inversion',
+  'feature_spread',
+  'grad_cam',
+  'grad_cam_plus_plus',
+  'gradient',
+  'gradient_sum',
+  'guided_backprop',
+  'guided_grad_cam',
+  'integrated_gradients',
   'is_monotonic',
   'keep_freed_memory',
   'kept_fraction',
+  'lime',
+  'linear_approximation',
+  'linear_weights',
+  'meaningful_perturbation',
+  'meta_saliency',
+  'minimal_image',
   'nets',
+  'norm_grad',
+  'occlusion',
+  'pixel_inversion',
+  'probe_accuracy',
+  'rise',
+  'selective_norm_grad',
   'smallest_area',
+  'smooth_grad',
+  'studies',
+  'superpixels',
+  'uniform_weights',
+  'variable_occlusion',
 ]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from perturb import averaged, backprop, cam, excitation
+from perturb import averaged, backprop, class_activation, excitation
 from perturb.combine import combine_layers
 from perturb.errors import UserError, did_you_mean
 from perturb.extremal import extremal_perturbation
@@ -46,10 +46,10 @@ METHODS: dict[str, Method] = {
   'smooth_grad': Method('SmoothGrad', averaged.smooth_grad),
   'integrated_gradients': Method('Integrated grad.', averaged.integrated_gradients),
   'expected_gradients': Method('Expected grad.', averaged.expected_gradients),
-  'cam': Method('CAM', cam.cam),
-  'grad_cam': Method('Grad-CAM', cam.grad_cam),
-  'grad_cam_plus_plus': Method('Grad-CAM++', cam.grad_cam_plus_plus),
-  'guided_grad_cam': Method('Guided Grad-CAM', cam.guided_grad_cam),
+  'cam': Method('CAM', class_activation.cam),
+  'grad_cam': Method('Grad-CAM', class_activation.grad_cam),
+  'grad_cam_plus_plus': Method('Grad-CAM++', class_activation.grad_cam_plus_plus),
+  'guided_grad_cam': Method('Guided Grad-CAM', class_activation.guided_grad_cam),
   'excitation_backprop': Method('Excitation BP', excitation.excitation_backprop),
   'contrastive_excitation_backprop': Method(
     'Contrastive EBP', excitation.contrastive_excitation_backprop

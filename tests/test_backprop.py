@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from perturb import cam
+from perturb import class_activation
 from perturb.backprop import (
   aggregate_channels,
   extract_aggregate,
@@ -143,9 +143,9 @@ def test_below_a_global_mean_grad_cam_is_linear_approximation_and_cam():
   slope = net.gradients(IMAGES, ['relu3'], TARGETS).gradients['relu3']
   np.testing.assert_allclose(slope, slope[:, :1, :1] * np.ones((1, 8, 8, 1)), rtol=1e-5)
   linear = linear_approximation(net, IMAGES, TARGETS, resize=False)
-  grad_cam = cam.grad_cam(net, IMAGES, TARGETS, resize=False)
+  grad_cam = class_activation.grad_cam(net, IMAGES, TARGETS, resize=False)
   np.testing.assert_allclose(np.maximum(linear, 0), grad_cam, atol=1e-6)
-  class_map = cam.cam(net, IMAGES, TARGETS, resize=False)
+  class_map = class_activation.cam(net, IMAGES, TARGETS, resize=False)
   np.testing.assert_allclose(class_map / 64, linear, atol=1e-6)
   bias = net.variables['params']['fc']['bias'][TARGETS]
   logits = np.asarray(net(IMAGES))[[0, 1], TARGETS]
@@ -157,7 +157,7 @@ def test_cam_needs_a_global_mean():
 
   net = nets.load('mnist', 'random')
   with pytest.raises(UserError, match=r'CAM needs a global mean .* MNISTNet .* grad_cam'):
-    cam.cam(net, np.zeros((28, 28, 1)), 0)
+    class_activation.cam(net, np.zeros((28, 28, 1)), 0)
 
 
 def positive_net():

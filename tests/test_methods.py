@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from perturb import averaged, backprop, cam, excitation
+from perturb import averaged, backprop, class_activation, excitation
 from perturb.errors import UserError
 from perturb.lime import lime
 from perturb.meaningful import meaningful_perturbation
@@ -50,9 +50,9 @@ def at(method, layer=None, **options):
       at(backprop.linear_approximation, 'relu2', resize=False),
       lambda g: g.sum(-1),
     ),
-    ('grad_cam_relu3', at(cam.grad_cam, resize=False), lambda h: h[..., 0]),
-    ('grad_cam_relu1', at(cam.grad_cam, 'relu1', resize=False), lambda h: h[..., 0]),
-    ('guided_grad_cam', at(cam.guided_grad_cam), lambda h: np.abs(h).max(-1)),
+    ('grad_cam_relu3', at(class_activation.grad_cam, resize=False), lambda h: h[..., 0]),
+    ('grad_cam_relu1', at(class_activation.grad_cam, 'relu1', resize=False), lambda h: h[..., 0]),
+    ('guided_grad_cam', at(class_activation.guided_grad_cam), lambda h: np.abs(h).max(-1)),
     ('integrated_gradients', at(averaged.integrated_gradients), lambda g: g.sum(-1)),
     (
       'occlusion',
@@ -83,7 +83,7 @@ def test_grad_cam_plus_plus_equals_pytorch_grad_cams(layer):
   params = net.variables['params']
   scaled = params | {'fc': jax.tree.map(lambda p: 1000 * p, params['fc'])}
   net = dataclasses.replace(net, variables={'params': scaled})
-  heat = cam.grad_cam_plus_plus(net, IMAGES, TARGETS, layer, resize=False)
+  heat = class_activation.grad_cam_plus_plus(net, IMAGES, TARGETS, layer, resize=False)
   assert_close(heat, recorded()[f'grad_cam_plus_plus_{layer}'][..., 0])
 
 
@@ -103,13 +103,13 @@ QUICK = {
   'gradient': backprop.gradient,
   'linear_approximation': backprop.linear_approximation,
   'norm_grad': functools.partial(backprop.norm_grad, window=3),
-  'grad_cam': cam.grad_cam,
+  'grad_cam': class_activation.grad_cam,
 }
 ONLY_NETWORKS = {
   'guided_backprop': backprop.guided_backprop,
   'deconvnet': functools.partial(backprop.deconvnet, stride_one=True),
-  'cam': cam.cam,
-  'guided_grad_cam': cam.guided_grad_cam,
+  'cam': class_activation.cam,
+  'guided_grad_cam': class_activation.guided_grad_cam,
   'excitation': excitation.excitation_backprop,
   'contrastive': excitation.contrastive_excitation_backprop,
 }
@@ -153,7 +153,7 @@ def test_errors_name_the_layer_and_what_would_be_right():
   with pytest.raises(UserError, match=r"'mean': its output \(10\) has no spatial .* 'relu3'"):
     backprop.norm_grad(net, IMAGES, TARGETS, 'mean')
   with pytest.raises(UserError, match="no layer 'relu4'; did you mean"):
-    cam.grad_cam(net, IMAGES, TARGETS, 'relu4')
+    class_activation.grad_cam(net, IMAGES, TARGETS, 'relu4')
   with pytest.raises(UserError, match="a plain function has no layers but 'input'"):
     backprop.gradient(lambda x: x.mean((1, 2)), IMAGES, 0, 'relu3')
   with pytest.raises(UserError, match="'relu1' is not a convolution"):
@@ -184,7 +184,11 @@ def test_only_the_target_counts():
   other[:, 0] += 1  # Class 0 is no target.
   changed = {**net.variables['params'], 'fc': {**net.variables['params']['fc'], 'kernel': other}}
   moved = dataclasses.replace(net, variables={'params': changed})
-  for method in (backprop.gradient, cam.cam, excitation.contrastive_excitation_backprop):
+  for method in (
+    backprop.gradient,
+    class_activation.cam,
+    excitation.contrastive_excitation_backprop,
+  ):
     np.testing.assert_allclose(
       method(net, IMAGES, TARGETS), method(moved, IMAGES, TARGETS), rtol=1e-4, atol=1e-6
     )
