@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from perturb import class_activation
+from perturb import class_activation, nets
 from perturb.backprop import (
   aggregate_channels,
   extract_aggregate,
@@ -26,10 +26,12 @@ from perturb.combine import (
   probe_accuracy,
   uniform_weights,
 )
+from perturb.data.digits import load_digits
 from perturb.errors import UserError
 from perturb.excitation import contrastive_excitation_backprop, excitation_backprop
 from perturb.heatmaps import normalise
 from perturb.meta import meta_saliency, training_step
+from perturb.nets import training
 from perturb.nets.layers import Conv, Dense, GlobalMean
 from perturb.nets.network import Layers, Network
 from tests.small_net import IMAGES, TARGETS, small_net
@@ -153,8 +155,6 @@ def test_below_a_global_mean_grad_cam_is_linear_approximation_and_cam():
 
 
 def test_cam_needs_a_global_mean():
-  from perturb import nets
-
   net = nets.load('mnist', 'random')
   with pytest.raises(UserError, match=r'CAM needs a global mean .* MNISTNet .* grad_cam'):
     class_activation.cam(net, np.zeros((28, 28, 1)), 0)
@@ -315,3 +315,31 @@ def test_the_step_is_that_of_the_cross_entropy_and_second_order():
   assert 3 < gap(0.004) / gap(0.002) < 5
   before, after = (loss(n.variables['params']) for n in (net, training_step(net, x, targets, 0.02)))
   assert after < before
+
+
+def rank_correlation(maps, others):
+  """Spearman's, of each pair of maps."""
+  ranks = [np.argsort(np.argsort(np.asarray(m).reshape(len(m), -1))) for m in (maps, others)]
+  return np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(*ranks, strict=True)])
+
+
+def test_meta_saliency_makes_the_least_likely_classs_map_less_like_the_likeliests():
+  examples = load_digits()
+  images, labels = examples.images[::4], examples.labels[::4]
+  net = nets.load('mnist', 'random')
+  x = jnp.asarray(net.preprocess(images))
+  rule = training.optimiser(1e-3, 4 * len(x) // 50)
+  epoch, state = training.make_epoch(net, rule, 50), training.start(net, rule)
+  for i in range(4):
+    state, _ = epoch(state, x, jnp.asarray(labels), jax.random.key(i))
+  net = dataclasses.replace(net, variables={**net.variables, 'params': state.params})
+  some = x[::25]
+  scores = np.asarray(net(some))
+  most, least = scores.argmax(1), scores.argmin(1)
+
+  def similarity(method, **options):
+    maps = [method(net, some, classes, layer='conv1', **options) for classes in (most, least)]
+    return np.abs(rank_correlation(*maps)).mean()
+
+  meta = functools.partial(meta_saliency, linear_approximation)
+  assert similarity(meta) < 0.9 * similarity(linear_approximation)
