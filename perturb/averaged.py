@@ -1,13 +1,14 @@
 """Gradients averaged over several inputs: SmoothGrad, integrated and expected gradients."""
 
 from collections.abc import Callable
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from perturb.backprop import Aggregate, aggregate_channels
-from perturb.errors import UserError
+from perturb.errors import UserError, check_choice
 from perturb.function import (
   Function,
   Images,
@@ -84,7 +85,8 @@ def _expected(f, x, targets, references, key, *, samples, aggregate, chunk):
   return aggregate_channels(_weighted_gradients(f, x, targets, points, samples, chunk), aggregate)
 
 
-def _check_samples(name: str, samples: int) -> None:
+def _check(name: str, samples: int, aggregate: str) -> None:
+  check_choice('aggregate', aggregate, get_args(Aggregate))
   if samples < 1:
     raise UserError(f'{name} must be at least 1, not {samples}')
 
@@ -122,7 +124,7 @@ def smooth_grad(
   Raises:
     UserError: for a wrong target, or no samples.
   """
-  _check_samples('samples', samples)
+  _check('samples', samples, aggregate)
   x = check_images(x)
   targets = check_targets(f, x, target)
   key = jax.random.key(0) if key is None else key
@@ -167,7 +169,7 @@ def integrated_gradients(
   Raises:
     UserError: for a wrong target, no steps, or a baseline of another shape.
   """
-  _check_samples('steps', steps)
+  _check('steps', steps, aggregate)
   x = check_images(x)
   targets = check_targets(f, x, target)
   try:
@@ -222,7 +224,7 @@ def expected_gradients(
   Raises:
     UserError: for a wrong target, no samples, or references of another size.
   """
-  _check_samples('samples', samples)
+  _check('samples', samples, aggregate)
   x, references = check_images(x), check_images(references)
   if references.shape[1:] != x.shape[1:]:
     raise UserError(f'references must be [R, {", ".join(map(str, x.shape[1:]))}], as x')

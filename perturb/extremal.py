@@ -27,7 +27,7 @@ from perturb.function import (
   pick,
 )
 from perturb.heatmaps import smooth
-from perturb.perturbations import perturb, pyramid
+from perturb.perturbations import check_fade_to, perturb, pyramid
 from perturb.solvers import MODES, Reward, Settings, initial_parameters, lattice_shape, solve
 
 Game = Literal['preserve', 'delete', 'hybrid']
@@ -280,8 +280,7 @@ def extremal_perturbation(
   check_choice('game', game, get_args(Game))
   check_choice('objective', objective, get_args(Objective))
   check_choice('perturbation', perturbation, get_args(Perturbation))
-  if len(fade_to) not in (1, x.shape[-1]):
-    raise UserError(f'fade_to must be one value or {x.shape[-1]}, not {fade_to!r}')
+  check_fade_to(fade_to, x)
   resolved = settings_of(mode, **settings)
   targets = check_targets(f, x, target)
   chunk = min(chunk or default_chunk(x.shape[1:3]), len(areas) * x.shape[0])

@@ -81,9 +81,22 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
   return call
 
 
-@functools.partial(jax.jit, static_argnames='join')
-def _outputs(arrays, x, *, join):
-  return join(arrays)(x)
+@functools.lru_cache(maxsize=512)
+def _shapes(function, join, leaves):
+  def of_arrays(arrays):
+    return function(*join(arrays))
+
+  return jax.eval_shape(of_arrays, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
+
+
+def shapes_of(function: Callable[..., Any], *arguments: Any) -> Any:
+  """As `jax.eval_shape`, for any arguments, and remembered: tracing a network takes a while."""
+  arrays, join = split(arguments)
+  return _shapes(function, join, tuple((array.shape, array.dtype) for array in arrays))
+
+
+def _call(f: Function, x: jax.Array) -> jax.Array:
+  return f(x)
 
 
 def check_images(x: Images) -> jax.Array:
@@ -106,8 +119,7 @@ def count_outputs(f: Function, x: jax.Array) -> int:
   Raises:
     UserError: unless f returns `[N, K]` or `[N, h, w, K]`.
   """
-  arrays, join = split(f)
-  shape = _outputs.eval_shape(arrays, x[:1], join=join).shape
+  shape = shapes_of(_call, f, x).shape
   if len(shape) not in (2, 4):
     raise UserError(f'f must return [N, K] or [N, h, w, K], not {shape}')
   return shape[-1]

@@ -36,7 +36,7 @@ from perturb.function import (
   mapped,
 )
 from perturb.masks import gaussian_field
-from perturb.perturbations import blur, blur_pyramid, fade_pyramid, perturb
+from perturb.perturbations import blur, blur_pyramid, check_fade_to, fade_pyramid, perturb
 
 Game = Literal['delete', 'preserve']
 Mode = Literal['paper', 'released']
@@ -360,6 +360,7 @@ def meaningful_perturbation(
     if number < 1:
       raise UserError(f'{name} must be at least 1, not {number}')
   x = check_images(x)
+  check_fade_to(fade_to, x)
   targets = check_targets(f, x, target)
   given, named = None, None
   if isinstance(start, str):

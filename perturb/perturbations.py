@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from perturb.errors import UserError
+
 
 def _gaussian(sigma: float, radius: int) -> np.ndarray:
   offsets = np.arange(-radius, radius + 1)
@@ -83,12 +85,19 @@ def pyramid(
   raise ValueError(f"perturbation must be 'blur' or 'fade', not {perturbation!r}")
 
 
+def check_fade_to(fade_to: Sequence[float], x: jax.Array) -> None:
+  """Raises a `UserError` unless there is one value, or one for each channel of x."""
+  if len(fade_to) not in (1, x.shape[-1]):
+    raise UserError(f'fade_to must be one value or {x.shape[-1]}, not {fade_to!r}')
+
+
 def blank(
   x: jax.Array, perturbation: str, *, sigma_max: float = 20.0, fade_to: Sequence[float] = (0.0,)
 ) -> jax.Array:
   """The fully perturbed images, `[..., H, W, C]`: level 0 of the pyramid by name."""
   if perturbation == 'blur':
     return blur(x, sigma_max)
+  check_fade_to(fade_to, x)
   return fade_pyramid(x, value=jnp.asarray(fade_to))[..., 0, :, :, :]
 
 

@@ -1,6 +1,7 @@
 """Activations and gradients at the layers of a network: what the backpropagation methods read."""
 
 from collections.abc import Sequence
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +52,7 @@ def network_of(f: Function, method: str) -> Pretrained:
   raise UserError(f'{method} needs a network of perturb.nets, whose layers it knows, not {f!r}')
 
 
+@functools.lru_cache(maxsize=64)
 def features_layer(network: Network) -> str:
   """The last layer with spatial extent that is neither a pooling nor part of the classifier.
 

@@ -164,6 +164,10 @@ def test_errors_name_the_layer_and_what_would_be_right():
     rise(net, IMAGES[0, 0], 0)
   with pytest.raises(UserError, match='references must be'):
     averaged.expected_gradients(net, IMAGES, 0, IMAGES[:, :8])
+  with pytest.raises(UserError, match='fade_to must be one value or 3'):
+    occlusion(net, IMAGES, 0, size=8, fade_to=(0.0, 1.0))
+  with pytest.raises(UserError, match='aggregate must be one of sum, max, norm, selective'):
+    averaged.smooth_grad(net, IMAGES, 0, aggregate='mean')
   with pytest.raises(UserError, match='segments must be integers'):
     lime(net, IMAGES, 0, np.zeros((4, 4), int))
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from perturb.errors import UserError, did_you_mean
-from perturb.function import pick
+from perturb.function import pick, shapes_of
 from perturb.nets.network import Activations, Network, Rule, Variables
 from perturb.nets.preprocessing import Preprocessing
 
@@ -117,8 +117,8 @@ class Pretrained:
     """The shapes of the outputs of several layers, for images x or for one of the usual size."""
     if x is None:
       channels = len(self.preprocessing.mean)
-      x = jax.ShapeDtypeStruct((1, self.size, self.size, channels), jnp.float32)
-    return _activations.eval_shape(self, x, tuple(layers))
+      x = np.broadcast_to(np.float32(0), (1, self.size, self.size, channels))
+    return shapes_of(_activations, self, x, tuple(layers))
 
   def activations(self, x: jax.Array, layers: Sequence[str]) -> Activations:
     """The outputs of several layers, in one pass.
