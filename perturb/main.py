@@ -1,6 +1,6 @@
 """Command line: python -m perturb.main --config=configs/extremal.py --workdir=runs/extremal.
 
-Kept short: what it does is in the modules of `TASKS`, which notebooks and tests import.
+Kept short: what it does is in what `perturb.tasks` names, which notebooks and tests import.
 """
 
 import sys
@@ -8,22 +8,9 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from perturb import channel_study, compare, run
 from perturb.command_line import parser, start_jax
 from perturb.errors import UserError, check_choice
-from perturb.studies import adversarial_study, experiments
-
-# config.task -> what runs it.
-TASKS = {
-  'extremal': run.run,
-  'compare': compare.run,
-  'channels': channel_study.run,
-  'representativeness': experiments.run_representativeness,
-  'minimal_boxes': experiments.run_minimal_boxes,
-  'box': experiments.run_box,
-  'parts': experiments.run_parts,
-  'adversarial': adversarial_study.run,
-}
+from perturb.tasks import TASKS
 
 CONFIG = config_flags.DEFINE_config_file('config', None, 'The experiment: configs/extremal.py, ...')
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for results, figures and the report.')

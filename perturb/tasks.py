@@ -1,0 +1,20 @@
+"""What a config can ask for: its field `task`, and what runs it."""
+
+from collections.abc import Callable
+
+import ml_collections
+
+from perturb import channel_study, compare, run
+from perturb.studies import adversarial_study, experiments
+
+# Task -> function of (config, workdir), which returns how many items failed.
+TASKS: dict[str, Callable[[ml_collections.ConfigDict, str], int]] = {
+  'extremal': run.run,
+  'compare': compare.run,
+  'channels': channel_study.run,
+  'representativeness': experiments.run_representativeness,
+  'minimal_boxes': experiments.run_minimal_boxes,
+  'box': experiments.run_box,
+  'parts': experiments.run_parts,
+  'adversarial': adversarial_study.run,
+}
