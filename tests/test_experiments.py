@@ -58,9 +58,8 @@ def test_minimal_boxes(pictures, tmp_path, capsys):
   table = rows(tmp_path / 'boxes.csv')
   assert len(table) == 2 * 2 * 4
   for row in table:
-    if row['top']:
-      top, left, bottom, right = (int(row[k]) for k in ('top', 'left', 'bottom', 'right'))
-      assert float(row['area']) == pytest.approx((bottom - top) * (right - left) / 784, rel=1e-4)
+    top, left, bottom, right = (int(row[k]) for k in ('top', 'left', 'bottom', 'right'))
+    assert float(row['area']) == pytest.approx((bottom - top) * (right - left) / 784, rel=1e-4)
   assert 'Grad-CAM' in capsys.readouterr().out
   assert np.load(tmp_path / 'heatmaps/five/gradient.npy').shape == (28, 28)
 

@@ -88,11 +88,10 @@ def test_the_minimal_box_is_that_of_the_evidence(mode):
   np.testing.assert_allclose(elsewhere.areas, 1)
 
 
-def test_no_box_is_nan():
-  constant = lambda x: jnp.stack([x.mean((1, 2, 3)) * 0 + 1, x.mean((1, 2, 3)) * 0], -1)  # noqa: E731
-  result = minimal_boxes(constant, picture(), 0, evidence())
-  assert result.scores.shape == (1, 11)
-  assert np.isnan(result.areas).all() or (result.areas >= 0).all()
+def test_a_map_without_contrast_takes_the_whole_image():
+  result = minimal_boxes(seen, picture(), 0, np.ones((1, SIZE, SIZE)))
+  np.testing.assert_array_equal(result.areas, 1)
+  np.testing.assert_allclose(result.scores[0, 1:], 1, atol=1e-5)  # No pixel is above h > 0.
 
 
 def test_interrogating_a_box():

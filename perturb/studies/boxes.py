@@ -31,8 +31,8 @@ class MinimalBoxes(NamedTuple):
 
   Attributes:
     suppressions: `[S]`, how much of the probability is taken.
-    areas: `[B, S]`, the box's share of the image; NaN where no box suppresses so much.
-    boxes: int `[B, S, 4]`; zeros where there is none.
+    areas: `[B, S]`, the box's share of the image; at most 1: the threshold 0 blurs all of it.
+    boxes: int `[B, S, 4]`.
     thresholds: h `[T]`.
     scores: `[B, T]`, the normalised probability with the box of each threshold blurred.
   """
@@ -124,10 +124,8 @@ def minimal_boxes(
   for suppression in suppressions:
     # A tolerance, so that a wholly blurred image counts as wholly suppressed.
     allowed = np.where(rest <= 1 - suppression + 1e-6, area, np.inf)
-    best = allowed.argmin(1)
-    reached = np.isfinite(allowed.min(1))
-    areas.append(np.where(reached, allowed.min(1), np.nan))
-    chosen.append(np.where(reached[:, None], found[np.arange(len(found)), best], 0))
+    areas.append(allowed.min(1))
+    chosen.append(found[np.arange(len(found)), allowed.argmin(1)])
   return MinimalBoxes(
     np.asarray(suppressions), np.stack(areas, 1), np.stack(chosen, 1), levels, rest
   )

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from PIL import Image
 
 from perturb import store
 from perturb.compare import Failure, check_methods, heatmaps_of, options_of, report
@@ -149,8 +150,8 @@ def run_minimal_boxes(config: ml_collections.ConfigDict, workdir: str) -> int:
       )
       found.setdefault(method, []).append(result)
       for s, suppression in enumerate(result.suppressions):
-        box = ('', '', '', '') if np.isnan(result.areas[0, s]) else tuple(result.boxes[0, s])
         area = f'{result.areas[0, s]:.6g}'
+        box = result.boxes[0, s].tolist()
         rows.append((subject.source.name, method, f'{suppression:g}', area, *box))
 
   folder, failed = _each_picture(config, workdir, study)
@@ -160,7 +161,7 @@ def run_minimal_boxes(config: ml_collections.ConfigDict, workdir: str) -> int:
     areas = {method_named(m)[0]: np.concatenate([r.areas for r in rs]) for m, rs in found.items()}
     folder.write('boxes.png', png(figures.box_sizes(areas, config.suppressions)))
     table = [
-      (title, len(values), *(f'{100 * v:.1f}' for v in np.nanmean(values, axis=0)))
+      (title, len(values), *(f'{100 * v:.1f}' for v in values.mean(axis=0)))
       for title, values in areas.items()
     ]
     titles = ('minimal box, % of the image', 'images', *(f'{s:g}' for s in config.suppressions))
@@ -231,8 +232,6 @@ def run_parts(config: ml_collections.ConfigDict, workdir: str) -> int:
   Returns:
     The number of pictures that failed; each has been named on stderr.
   """
-  from PIL import Image
-
   check_methods(config)
   points = read_keypoints(config.keypoints)
   net = load_network(config)

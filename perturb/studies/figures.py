@@ -16,9 +16,8 @@ COLOURS = (KEPT, REMOVED, WHOLE, BLANK, '#6741d9', '#0b7285', '#868e96', '#a61e4
 
 
 def standard_error(values: np.ndarray) -> np.ndarray:
-  """Of the mean over the first axis; NaNs are left out."""
-  count = np.maximum((~np.isnan(values)).sum(0), 1)
-  return np.nan_to_num(np.nanstd(values, axis=0)) / np.sqrt(count)
+  """Of the mean over the first axis."""
+  return values.std(axis=0) / np.sqrt(len(values))
 
 
 def _tidy(axes: Axes) -> None:
@@ -56,7 +55,7 @@ def box_sizes(areas: Mapping[str, np.ndarray], suppressions: Sequence[float]) ->
   """Mean size of the minimal boxes of each method, with standard errors (fig. 8).
 
   Args:
-    areas: title of a method -> `[N, S]`, shares of the image; NaN where there is no box.
+    areas: title of a method -> `[N, S]`, shares of the image.
     suppressions: `[S]`.
   """
   with matplotlib.rc_context(STYLE):
@@ -67,7 +66,7 @@ def box_sizes(areas: Mapping[str, np.ndarray], suppressions: Sequence[float]) ->
       at = np.arange(len(suppressions)) + (m - (len(areas) - 1) / 2) * width
       axes.bar(
         at,
-        100 * np.nanmean(values, axis=0),
+        100 * values.mean(axis=0),
         width=0.92 * width,
         yerr=100 * standard_error(values),
         error_kw={'linewidth': 0.7},
