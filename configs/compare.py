@@ -36,11 +36,12 @@ def get_config() -> ml_collections.ConfigDict:
   config.references = 'astronaut, camera, motorcycle_left, rocket'  # Of expected_gradients.
 
   # By which methods: see perturb/methods.py. 'meta:' before a name is meta-saliency, 'layers:'
-  # combines several layers.
+  # combines several layers (here those of the default network).
   config.methods = METHODS
   config.options = ml_collections.ConfigDict(
     {  # Method -> its arguments.
       'rise': {'masks': 2000},
+      'layers:linear_approximation': {'layers': ('blocks.4', 'blocks.9', 'head')},
       'extremal_perturbation': {'areas': (0.025, 0.05, 0.1, 0.2)},
     }
   )

@@ -25,7 +25,8 @@ def check_methods(config: ml_collections.ConfigDict) -> None:
   if not config.methods:
     raise UserError('config.methods: give at least one')
   for method in config.methods:
-    check_options(method, options_of(config, method))
+    given = ['references'] if method == 'expected_gradients' else []
+    check_options(method, [*options_of(config, method), *given])
   for method in config.options:
     method_named(method)
 

@@ -18,7 +18,7 @@ from perturb.methods import method_named
 from perturb.nets import Pretrained
 from perturb.subjects import Subject
 
-REPEAT_BELOW = 5.0  # A first call shorter than this is made again, to time it without compilation.
+REPEAT_BELOW = 30.0  # seconds: a shorter first call is made again, to time it without compilation
 TIMINGS = ('image', 'method', 'seconds', 'compilation')
 
 

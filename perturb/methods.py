@@ -1,6 +1,6 @@
 """Every method by name, as `method(f, x, target, **options) -> heatmap [B, H, W]`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 import functools
 import inspect
 from typing import Any, NamedTuple
@@ -75,11 +75,14 @@ def heatmap_of(method: Method, *arguments: Any, **options: Any) -> jax.Array:
   return out.heatmap if method.result else out
 
 
-def _options_of(function: Callable[..., Any]) -> list[str]:
-  return list(inspect.signature(function).parameters)[3:]
+def _options_of(function: Callable[..., Any], first: int) -> dict[str, bool]:
+  """The options of a function after its first parameters, and whether each must be given."""
+  parameters = list(inspect.signature(function).parameters.values())[first:]
+  named = [p for p in parameters if p.kind != inspect.Parameter.VAR_KEYWORD]
+  return {p.name: p.default is inspect.Parameter.empty for p in named}
 
 
-def method_named(name: str) -> tuple[str, Heatmap, list[str]]:
+def method_named(name: str) -> tuple[str, Heatmap, dict[str, bool]]:
   """A method, or a wrapped one, by name.
 
   Args:
@@ -87,7 +90,7 @@ def method_named(name: str) -> tuple[str, Heatmap, list[str]]:
       'layers:' for several layers combined, and such a key.
 
   Returns:
-    (title, function of (f, x, target, **options), names of its options).
+    (title, function of (f, x, target, **options), its options and whether each must be given).
 
   Raises:
     UserError: for an unknown name, with its near matches.
@@ -97,7 +100,7 @@ def method_named(name: str) -> tuple[str, Heatmap, list[str]]:
     hint = did_you_mean(base, list(METHODS)) or f'; the methods are {", ".join(METHODS)}'
     raise UserError(f'method {name!r} is not known{hint}')
   method = METHODS[base]
-  options = _options_of(method.function)
+  options = _options_of(method.function, 3)
   if not wrapper:
     return method.title, functools.partial(heatmap_of, method), options
   if wrapper not in WRAPPERS:
@@ -105,14 +108,17 @@ def method_named(name: str) -> tuple[str, Heatmap, list[str]]:
   if method.result:
     raise UserError(f'method {name!r}: {base} gives no plain heatmap to wrap')
   title, wrap = WRAPPERS[wrapper]
-  own = [option for option in list(inspect.signature(wrap).parameters)[4:] if option != 'options']
-  return f'{method.title}, {title}', functools.partial(wrap, method.function), own + options
+  every = options | _options_of(wrap, 4)
+  return f'{method.title}, {title}', functools.partial(wrap, method.function), every
 
 
-def check_options(name: str, options: dict[str, Any]) -> None:
-  """Raises a `UserError` that names the first option which the method does not have."""
+def check_options(name: str, options: Collection[str]) -> None:
+  """Raises a `UserError` that names an option which the method does not have, or lacks."""
   _, _, known = method_named(name)
   for option in options:
     if option not in known:
-      hint = did_you_mean(option, known) or f'; it has {", ".join(known)}'
+      hint = did_you_mean(option, list(known)) or f'; it has {", ".join(known)}'
       raise UserError(f'method {name!r} has no option {option!r}{hint}')
+  for option, needed in known.items():
+    if needed and option not in options:
+      raise UserError(f'method {name!r} needs the option {option!r}: set it in config.options')

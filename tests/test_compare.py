@@ -61,6 +61,7 @@ def test_a_comparison_resumes_names_failures_and_finishes_the_rest(tmp_path, cap
     ({'methods': ('twice:gradient',)}, "'twice' must be one of meta, layers"),
     ({'methods': ('meta:lime',)}, 'lime gives no plain heatmap'),
     ({'methods': ()}, 'give at least one'),
+    ({'methods': ('layers:norm_grad',)}, "'layers:norm_grad' needs the option 'layers'"),
     ({'options': {'gradient': {'layr': 'head'}}}, "no option 'layr'; did you mean 'layer'"),
     ({'fit': 'aspect'}, 'config.fit must be one of crop, squash'),
     ({'target': 'catt'}, "target 'catt' is not a class"),
@@ -88,7 +89,7 @@ def test_every_method_of_the_config_is_known_and_takes_its_options():
   for name in config.methods:
     assert method_named(name)[0]
   for name, options in config.options.items():
-    check_options(name, dict(options))
+    check_options(name, list(options))
 
 
 def test_wrapped_methods():
