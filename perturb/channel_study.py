@@ -11,6 +11,7 @@ import numpy as np
 
 from perturb import store
 from perturb.channels import ChannelResult, channel_attribution, class_channels
+from perturb.compare import Failure, report
 from perturb.errors import check_choice
 from perturb.figures import BLANK, KEPT, PANEL, STYLE, WHOLE, bare, png
 from perturb.folder import Folder
@@ -95,9 +96,9 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   folder = Folder(workdir, config, 'channels', free=('images',))
   options = {name: config[name] for name in ('game', 'iterations', 'learning_rate')}
   options |= {'area_weight': config.area_weight, 'ramp': config.ramp}
-  failures: list[tuple[str, ...]] = []
+  failures = list[Failure]()
   rows, results, targets = [], [], []
-  progress = Progress(0, 'image')
+  progress = Progress(None, 'image')
   for subject in load_subjects(net, config, failures):
     progress.begin(subject.source.name)
     x = jnp.asarray(subject.x[None])
@@ -119,9 +120,8 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
     rows += _rows(subject, result)
     results.append(result)
     targets.append(subject.target)
-  for failure in failures:
-    progress.say('error: ' + ': '.join(part for part in failure if part))
-  folder.fail(failures, ('image', 'reason'))
+    progress.bar.update()
+  report(folder, failures, progress)
   if results:
     store.write_table(folder.path / 'scores.csv', SCORES, rows)
     _write_classes(folder, net.class_names, results, targets)

@@ -9,6 +9,7 @@ import numpy as np
 from perturb.data.images import find_images, load_image
 from perturb.errors import UserError, check_choice
 from perturb.figures import png
+from perturb.folder import Folder
 from perturb.heatmap_figures import Panel, Row, comparison
 from perturb.heatmap_store import Heatmaps
 from perturb.methods import check_options, method_named
@@ -60,8 +61,9 @@ def heatmaps_of(
   return found
 
 
-def report(folder: Heatmaps, failures: list[Failure], progress: Progress) -> None:
+def report(folder: Folder, failures: list[Failure], progress: Progress) -> None:
   """Names what failed, on stderr and in failures.csv: image, method (if one), reason."""
+  progress.bar.close()
   for failure in failures:
     progress.say('error: ' + ': '.join(part for part in failure if part))
   rows = [(f[0], f[1] if len(f) == 3 else '', f[-1]) for f in failures]
@@ -90,13 +92,14 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   if 'expected_gradients' in options:
     options['expected_gradients']['references'] = _references(net, config)
   folder = Heatmaps(workdir, config)
-  progress, failures = Progress(0, 'image'), list[Failure]()
+  progress, failures = Progress(None, 'image'), list[Failure]()
   rows = []
   for subject in load_subjects(net, config, failures):
     progress.begin(subject.source.name)
     found = heatmaps_of(net, subject, config.methods, options, folder, failures)
     panels = {name: Panel(method_named(name)[0], heat, np.nan) for name, heat in found.items()}
     rows.append(Row(subject.class_name, subject.picture, panels))
+    progress.bar.update()
   report(folder, failures, progress)
   _summarise(folder, rows, config)
   return len(failures)

@@ -4,6 +4,7 @@ Source: Zhang, Lin, Brandt, Shen and Sclaroff, "Top-down Neural Attention by Exc
 ECCV 2016.
 """
 
+import dataclasses
 from typing import Literal
 
 import jax
@@ -37,16 +38,7 @@ def _negated(net: Pretrained) -> Pretrained:
   params = net.variables['params']
   negated = {name: -value for name, value in params[layer].items()}
   variables = net.variables | {'params': params | {layer: negated}}
-  return Pretrained(
-    network=net.network,
-    variables=variables,
-    size=net.size,
-    preprocessing=net.preprocessing,
-    class_names=net.class_names,
-    start=net.start,
-    rules=net.rules,
-    gains=net.gains,
-  )
+  return dataclasses.replace(net, variables=variables)
 
 
 @compiled

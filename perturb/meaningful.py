@@ -207,7 +207,8 @@ def _solve(f, x, targets, key, given, s: _Settings) -> MeaningfulResult:
   size = (x.shape[1], x.shape[2])
   shape = tuple(math.ceil(n / s.step) for n in size)
   noise_key, jitter_key, start_key = jax.random.split(key, 3)
-  top = jax.lax.top_k(class_scores(f(x)), min(5, class_scores(f(x)).shape[1]))[1]
+  scores = class_scores(f(x))
+  top = jax.lax.top_k(scores, min(5, scores.shape[1]))[1]
 
   def value_of(masks, pyramids):
     seen = perturb(pyramids, masks)

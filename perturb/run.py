@@ -202,7 +202,7 @@ def format_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
 class Progress:
   """A bar on a terminal, a plain line an image otherwise."""
 
-  def __init__(self, total: int, unit: str):
+  def __init__(self, total: int | None, unit: str):
     self.terminal = sys.stderr.isatty()
     self.bar = tqdm.tqdm(total=total, unit=unit, disable=not self.terminal, leave=False)
 

@@ -196,7 +196,6 @@ def test_contrastive_excitation_by_formula():
   expected = np.maximum((share * difference[:, None, None]).sum(-1), 0)
   heat = contrastive_excitation_backprop(net, IMAGES, TARGETS, resize=False)
   np.testing.assert_allclose(heat, expected, atol=1e-6)
-  # The classes' contrasts are opposite where there are two of them with opposite weights.
   lower = contrastive_excitation_backprop(net, IMAGES, TARGETS, 'relu1', resize=False)
   assert lower.shape == (2, 16, 16)
   assert float(lower.max()) > 0

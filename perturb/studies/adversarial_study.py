@@ -8,7 +8,7 @@ import ml_collections
 import numpy as np
 
 from perturb import store
-from perturb.compare import Failure, check_methods, options_of
+from perturb.compare import Failure, check_methods, options_of, report
 from perturb.data.digits import load_digits, split
 from perturb.errors import UserError, check_choice
 from perturb.figures import png
@@ -77,7 +77,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   failures = list[Failure]()
   x = _images(net, config, failures)
   folder = Folder(workdir, config, 'study')
-  progress = Progress(0, 'method')
+  progress = Progress(len(config.methods), 'method')
   progress.begin(f'crafting {len(x)} examples')
   crafted = adversarial_examples(net, x, epsilon=config.epsilon)
   _write(folder, 'adversarial', {'clean': x, **crafted._asdict()})
@@ -94,15 +94,14 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
     title = method_named(method)[0]
     accuracies[title] = found.accuracy
     rows.append((method, len(x), len(found.predicted), f'{found.accuracy:.4f}'))
+    progress.bar.update()
     if method == config.mask_method:
       _recover(folder, net, crafted, pair[1])
       folder.write('pairs.png', png(_pairs(net, x, crafted, pair)))
   header = ('method', 'images', 'held_out_heatmaps', 'accuracy')
   store.write_table(folder.path / 'detection.csv', header, rows)
   folder.write('detection.png', png(figures.detections(accuracies)))
-  for failure in failures:
-    progress.say('error: ' + ': '.join(part for part in failure if part))
-  folder.fail(failures, ('image', 'reason'))
+  report(folder, failures, progress)
   print(format_table(header, rows))
   print(f'\nsee {folder.path / "detection.png"}')
   return len(failures)

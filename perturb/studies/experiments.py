@@ -40,13 +40,14 @@ def _each_picture(
   check_methods(config)
   net = load_network(config)
   folder = Heatmaps(workdir, config)
-  progress, failures = Progress(0, 'image'), list[Failure]()
+  progress, failures = Progress(None, 'image'), list[Failure]()
   options = {method: options_of(config, method) for method in config.methods}
   for subject in load_subjects(net, config, failures):
     progress.begin(subject.source.name)
     found = heatmaps_of(net, subject, config.methods, options, folder, failures)
     if found:
       study(net, subject, found)
+    progress.bar.update()
   report(folder, failures, progress)
   return folder, len(failures)
 
@@ -185,7 +186,7 @@ def run_box(config: ml_collections.ConfigDict, workdir: str) -> int:
   check_choice('config.fit', config.fit, ['crop', 'squash'])
   net = load_network(config)
   folder = Folder(workdir, config, 'pictures', free=('images',))
-  progress, failures = Progress(0, 'image'), list[Failure]()
+  progress, failures = Progress(None, 'image'), list[Failure]()
   rows: list[tuple[Any, ...]] = []
   shown = []
   for subject in load_subjects(net, config, failures):
@@ -197,9 +198,8 @@ def run_box(config: ml_collections.ConfigDict, workdir: str) -> int:
     image = net.to_image(np.asarray(result.images)[0])
     folder.write(f'pictures/{subject.source.name}.png', store.png_bytes(image))
     shown.append((subject.image, image, subject.class_name, full, rest))
-  for failure in failures:
-    progress.say('error: ' + ': '.join(part for part in failure if part))
-  folder.fail(failures, ('image', 'reason'))
+    progress.bar.update()
+  report(folder, failures, progress)
   if rows:
     header = ('image', 'class', 'probability', 'box_blurred')
     store.write_table(folder.path / 'interrogation.csv', header, rows)
@@ -236,7 +236,7 @@ def run_parts(config: ml_collections.ConfigDict, workdir: str) -> int:
   points = read_keypoints(config.keypoints)
   net = load_network(config)
   folder = Heatmaps(workdir, config)
-  progress, failures = Progress(0, 'image'), list[Failure]()
+  progress, failures = Progress(None, 'image'), list[Failure]()
   options = {method: options_of(config, method) for method in config.methods}
   known: list[Keypoint] = []
   intensities: list[float] = []
@@ -262,6 +262,7 @@ def run_parts(config: ml_collections.ConfigDict, workdir: str) -> int:
     intensities += [intensity(heat, p.x, p.y) for p in placed]
     large = [(p.part, 2 * p.x + 0.5, 2 * p.y + 0.5) for p in placed]
     shown.append((heat, subject.picture, large, mine[0].class_name))
+    progress.bar.update()
   report(folder, failures, progress)
   rows = [(*point, f'{v:.6g}') for point, v in zip(known, intensities, strict=True)]
   store.write_table(folder.path / 'keypoints.csv', (*Keypoint._fields, 'intensity'), rows)
