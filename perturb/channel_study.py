@@ -12,12 +12,12 @@ import numpy as np
 from perturb import store
 from perturb.channels import ChannelResult, channel_attribution, class_channels
 from perturb.compare import Failure, report
+from perturb.console import Progress, format_table
 from perturb.errors import check_choice
 from perturb.figures import BLANK, KEPT, PANEL, STYLE, WHOLE, bare, png
 from perturb.folder import Folder
 from perturb.heatmap_figures import colour
 from perturb.inversion import feature_inversion
-from perturb.run import Progress, format_table
 from perturb.subjects import Subject, load_network, load_subjects
 
 SCORES = ('image', 'class', 'target', 'channels', 'score', 'deleted_score', 'full_score', 'best')
@@ -120,7 +120,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
     rows += _rows(subject, result)
     results.append(result)
     targets.append(subject.target)
-    progress.bar.update()
+    progress.advance(1)
   report(folder, failures, progress)
   if results:
     store.write_table(folder.path / 'scores.csv', SCORES, rows)

@@ -18,6 +18,15 @@ CACHE = flags.DEFINE_string(
   "Folder of JAX's compiled programs, so that the second start is quick; '' for none.",
 )
 
+DISTRIBUTED = flags.DEFINE_bool(
+  'distributed', False, 'Be one of several processes, as Slurm, a TPU pod or GKE started them.'
+)
+COORDINATOR = flags.DEFINE_string(
+  'coordinator', '', 'host:port of process 0, where --processes are started by hand.'
+)
+PROCESSES = flags.DEFINE_integer('processes', 1, 'How many there are.', lower_bound=1)
+PROCESS = flags.DEFINE_integer('process', 0, 'Which one this is, from 0.', lower_bound=0)
+
 
 def _check(config: flags.FlagHolder, workdir: flags.FlagHolder, rest: list[str]) -> None:
   for flag in (config, workdir):
@@ -29,6 +38,10 @@ def _check(config: flags.FlagHolder, workdir: flags.FlagHolder, rest: list[str])
   if not os.path.isfile(path):
     raise UserError(f'--config={path}: no such file')
   config.value.lock()  # Reading a config that failed to load says why.
+  if PROCESSES.value > 1 and not COORDINATOR.value:
+    raise UserError('--processes needs --coordinator=host:port, that of process 0')
+  if PROCESS.value >= PROCESSES.value:
+    raise UserError(f'--process={PROCESS.value} is one of 0 to {PROCESSES.value - 1}')
   if rest:
     raise UserError(f'{rest[0]!r} is not understood; a flag is written --name=value')
 
@@ -65,3 +78,19 @@ def start_jax() -> None:
   if CACHE.value:
     jax.config.update('jax_compilation_cache_dir', CACHE.value)
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+def join_processes() -> None:
+  """Joins the processes of a run, on one host or many, before any device is used.
+
+  Raises:
+    UserError: if they do not find each other.
+  """
+  try:
+    if PROCESSES.value > 1:
+      jax.distributed.initialize(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+    elif DISTRIBUTED.value:
+      jax.distributed.initialize()
+  except (RuntimeError, ValueError) as error:
+    line = ' '.join(str(error).split())
+    raise UserError(f'the processes of the run cannot be joined: {line}') from error

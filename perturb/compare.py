@@ -6,6 +6,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
+from perturb.console import Progress, format_table
 from perturb.data.images import find_images, load_image
 from perturb.errors import UserError, check_choice
 from perturb.figures import png
@@ -14,7 +15,6 @@ from perturb.heatmap_figures import Panel, Row, comparison
 from perturb.heatmap_store import Heatmaps
 from perturb.methods import check_options, method_named
 from perturb.nets import Pretrained
-from perturb.run import Progress, format_table
 from perturb.subjects import Subject, load_network, load_subjects
 
 Failure = tuple[str, ...]
@@ -63,7 +63,7 @@ def heatmaps_of(
 
 def report(folder: Folder, failures: list[Failure], progress: Progress) -> None:
   """Names what failed, on stderr and in failures.csv: image, method (if one), reason."""
-  progress.bar.close()
+  progress.close()
   for failure in failures:
     progress.say('error: ' + ': '.join(part for part in failure if part))
   rows = [(f[0], f[1] if len(f) == 3 else '', f[-1]) for f in failures]
@@ -99,7 +99,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
     found = heatmaps_of(net, subject, config.methods, options, folder, failures)
     panels = {name: Panel(method_named(name)[0], heat, np.nan) for name, heat in found.items()}
     rows.append(Row(subject.class_name, subject.picture, panels))
-    progress.bar.update()
+    progress.advance(1)
   report(folder, failures, progress)
   _summarise(folder, rows, config)
   return len(failures)

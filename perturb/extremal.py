@@ -28,7 +28,15 @@ from perturb.function import (
 )
 from perturb.heatmaps import smooth
 from perturb.perturbations import check_fade_to, perturb, pyramid
-from perturb.solvers import MODES, Reward, Settings, initial_parameters, lattice_shape, solve
+from perturb.solvers import (
+  MODES,
+  Reward,
+  Settings,
+  initial_parameters,
+  lattice_shape,
+  render,
+  solve,
+)
 
 Game = Literal['preserve', 'delete', 'hybrid']
 Objective = Literal['score', 'contrastive']
@@ -84,6 +92,13 @@ class AreaScores(Protocol):
   def scores(self) -> Any: ...
   @property
   def full_score(self) -> Any: ...
+
+
+class BlankScores(AreaScores, Protocol):
+  """The same with a blank score `[B]`."""
+
+  @property
+  def blank_score(self) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -318,6 +333,51 @@ def _check_start(
     raise UserError(f'start must have the shape {shape}, not {np.shape(start)}') from error
 
 
+@compiled
+def _render(parameters, areas, *, size, settings: Settings, chunk: int) -> jax.Array:
+  count = areas.shape[0]
+
+  def some(index):
+    image, area = index // count, index % count
+    return render(parameters[image, area], areas[area], size, settings)
+
+  masks = mapped(some, parameters.shape[0] * count, chunk)
+  return masks.reshape(-1, count, *size)
+
+
+def render_masks(
+  parameters: jax.Array | np.ndarray,
+  areas: Sequence[float] | jax.Array | np.ndarray,
+  size: tuple[int, int],
+  *,
+  mode: str = 'fast',
+  chunk: int | None = None,
+  **settings: Any,
+) -> jax.Array:
+  """The masks of an `ExtremalResult`, from its parameters.
+
+  Args:
+    parameters: `[B, A, h, w]`.
+    areas: `[A]`.
+    size: (H, W) of the images in pixels.
+    mode: of the result.
+    chunk: as for `extremal_perturbation`. With the same images, `chunk` and kind of device, the
+      masks are the same to the last bit.
+    **settings: of the mode.
+
+  Returns:
+    `[B, A, H, W]` in [0, 1].
+  """
+  problems = parameters.shape[0] * len(areas)
+  return _render(
+    jnp.asarray(parameters),
+    jnp.asarray(areas, jnp.float32),
+    size=size,
+    settings=settings_of(mode, **settings),
+    chunk=min(chunk or default_chunk(size), problems),
+  )
+
+
 def smallest_area(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
   """a* = min{a : Phi(m_a (x) x) >= Phi_0} (eq. 3), Phi_0 = fraction Phi(x).
 
@@ -349,7 +409,7 @@ def is_monotonic(result: ExtremalResult, fraction: float = 1.0) -> np.ndarray:
   return np.all((np.diff(scores, axis=1) >= 0) | ~both_below, axis=1)
 
 
-def kept_fraction(result: ExtremalResult, saturation: float = 1.25) -> np.ndarray:
+def kept_fraction(result: BlankScores, saturation: float = 1.25) -> np.ndarray:
   """v = min((Phi(m_a (x) x) - Phi_min) / (Phi_0 - Phi_min), 1.25), the bars of the area growth.
 
   Source: supplement eq. 1, which prints `max` where its text says that the bar saturates.

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from perturb.explanations import Explanation
 from perturb.extremal import kept_fraction, smallest_area
-from perturb.store import Explanation
 
 KEPT, REMOVED, WHOLE, BLANK = '#1f5fa8', '#d9730d', '#2b8a3e', '#c92a2a'
 STYLE: Any = {

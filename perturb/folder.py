@@ -5,6 +5,7 @@ import contextlib
 import json
 import pathlib
 import platform
+from typing import Any
 
 import jax
 import ml_collections
@@ -40,23 +41,27 @@ class Folder:
       raise UserError(f'workdir {path}: cannot be written ({error.strerror})') from error
     self._refuse_another_config(set(free))
     versions = {'perturb': VERSION, 'jax': jax.__version__, 'python': platform.python_version()}
-    self.write('config.json', config.to_json(indent=2) + '\n')
-    self.write('versions.json', json.dumps(versions, indent=2) + '\n')
+    if jax.process_index() == 0:
+      self.write('config.json', config.to_json(indent=2) + '\n')
+      self.write('versions.json', json.dumps(versions, indent=2) + '\n')
 
   def _refuse_another_config(self, free: set[str]) -> None:
     path = self.path / 'config.json'
     if not path.exists() or not any(self.results.iterdir()):
       return
     try:
-      old = json.loads(path.read_text())
+      old = _flat(json.loads(path.read_text()))
     except ValueError as error:
       raise UserError(f'{path}: not a config; use another workdir') from error
-    new = json.loads(self.config.to_json())
-    names = sorted({*old, *new} - free)
-    changed = [name for name in names if old.get(name) != new.get(name)]
+    new = _flat(json.loads(self.config.to_json()))
+    changed = [
+      f'{name} was {old.get(name)!r}, is {new.get(name)!r}'
+      for name in sorted({*old, *new})
+      if name.split('.')[0] not in free and old.get(name) != new.get(name)
+    ]
     if changed:
       raise UserError(
-        f'workdir {self.path} holds a run with another config (different: {", ".join(changed)}); '
+        f'workdir {self.path} holds a run with another config ({"; ".join(changed)}); '
         'use another workdir, or remove it'
       )
 
@@ -73,3 +78,11 @@ class Folder:
     else:
       with contextlib.suppress(FileNotFoundError):
         path.unlink()
+
+
+def _flat(fields: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+  """Nested fields by their dotted names."""
+  flat: dict[str, Any] = {}
+  for name, value in fields.items():
+    flat |= _flat(value, f'{prefix}{name}.') if isinstance(value, dict) else {prefix + name: value}
+  return flat

@@ -8,7 +8,7 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from perturb.command_line import parser, start_jax
+from perturb.command_line import join_processes, parser, start_jax
 from perturb.errors import UserError, check_choice
 from perturb.tasks import TASKS
 
@@ -19,6 +19,7 @@ WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for results, figures and 
 def main(_: list[str]) -> None:
   start_jax()
   try:
+    join_processes()
     check_choice('config.task', CONFIG.value.task, list(TASKS))
     failed = TASKS[CONFIG.value.task](CONFIG.value, str(WORKDIR.value))
   except UserError as error:

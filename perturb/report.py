@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 from skimage import measure
 
+from perturb.explanations import Explanation
 from perturb.extremal import kept_fraction
 from perturb.figures import enlarge, shown_area
-from perturb.store import Explanation
 
 
 def _data_url(image: Image.Image, kind: str, **options: Any) -> str:

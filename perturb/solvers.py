@@ -173,12 +173,13 @@ def _rewards_and_gradient(
   return logged, gradient
 
 
+def _field(parameters: jax.Array, size: tuple[int, int], s: Fast) -> jax.Array:
+  return gaussian_field(parameters, size, s.sigma * min(size))
+
+
 def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
   optimiser = optax.adam(s.learning_rate, b2=0.99)
   ramp = min(s.ramp * s.iterations, s.iterations - 1)
-
-  def field(parameters):
-    return gaussian_field(parameters, size, s.sigma * min(size))
 
   def iterate(carry, t):
     parameters, state, best, best_rewards = carry
@@ -187,7 +188,7 @@ def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
     width = s.start_width * (s.end_width / s.start_width) ** progress
 
     def energy(parameters):
-      rewards = reward(project(field(parameters), area, width), jnp.asarray(False))
+      rewards = reward(project(_field(parameters, size, s), area, width), jnp.asarray(False))
       return -jnp.sum(rewards), rewards
 
     rewards, gradient = _rewards_and_gradient(energy, parameters)
@@ -200,8 +201,7 @@ def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
 
   first = (start, optimiser.init(start), start, jnp.full(areas.shape, -jnp.inf))
   (_, _, best, _), rewards = jax.lax.scan(iterate, first, jnp.arange(s.iterations))
-  masks = _settle(field(best), areas, s.end_width)
-  return Solution(best, masks, rewards.T, jnp.zeros_like(rewards.T))
+  return Solution(best, render(best, areas, size, s), rewards.T, jnp.zeros_like(rewards.T))
 
 
 def _settle(
@@ -256,5 +256,24 @@ def _solve_penalised(reward, size, areas, start, s: Penalised) -> Solution:
   (_, _, parameters), (rewards, losses) = jax.lax.scan(
     iterate, (start, jnp.zeros_like(start), start), jnp.arange(s.iterations)
   )
-  masks = lattice.crop(smooth_max_conv(parameters, lattice))
-  return Solution(parameters, masks, rewards.T, losses.T)
+  return Solution(parameters, render(parameters, areas, size, s), rewards.T, losses.T)
+
+
+def render(
+  parameters: jax.Array, areas: jax.Array, size: tuple[int, int], settings: Settings
+) -> jax.Array:
+  """The masks that parameters stand for.
+
+  Args:
+    parameters: `[P, h, w]` in [0, 1].
+    areas: `[P]` in (0, 1).
+    size: (H, W) of the masks in pixels.
+    settings: of the mode that found the parameters.
+
+  Returns:
+    `[P, H, W]` in [0, 1].
+  """
+  if isinstance(settings, Fast):
+    return _settle(_field(parameters, size, settings), areas, settings.end_width)
+  lattice = settings.lattice(size)
+  return lattice.crop(smooth_max_conv(parameters, lattice))

@@ -1,45 +1,18 @@
-"""Results on disk: one `.npz` an image (readable by numpy, and as a zip of arrays by anything)."""
+"""Files that are there whole or not at all, and whose bytes depend on their content alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 import contextlib
 import csv
 import io
 import os
 import pathlib
-from typing import Any, NamedTuple
+from typing import Any
 import zipfile
 
 import numpy as np
 from PIL import Image
 
 from perturb.errors import UserError
-from perturb.extremal import ExtremalResult
-
-
-class Explanation(NamedTuple):
-  """The extremal perturbations of one picture.
-
-  Attributes:
-    name: of the picture.
-    class_name: of the class that was explained.
-    target: its index.
-    probability: its softmax probability in the unperturbed image; NaN for a channel of a layer.
-    image: uint8 `[H, W, 3]`, what the network saw, before its normalisation.
-    picture: uint8 `[2H, 2W, 3]`, the same at twice the resolution, for figures.
-    blurred: uint8 `[H, W, 3]`, the fully perturbed image.
-    threshold: tau of a*'s lower bound Phi_0 = tau Phi(x).
-    result: arrays as numpy, with B = 1.
-  """
-
-  name: str
-  class_name: str
-  target: int
-  probability: float
-  image: np.ndarray
-  picture: np.ndarray
-  blurred: np.ndarray
-  threshold: float
-  result: ExtremalResult
 
 
 def write_atomically(path: pathlib.Path, data: bytes) -> None:
@@ -79,37 +52,7 @@ def png_bytes(image: np.ndarray) -> bytes:
   return buffer.getvalue()
 
 
-def save(path: str | os.PathLike[str], explanation: Explanation) -> None:
-  """Writes an explanation; the same explanation gives the same bytes.
-
-  Raises:
-    UserError: if the file cannot be written.
-  """
-  fields: dict[str, Any] = explanation._asdict()
-  result = fields.pop('result')
-  arrays = {name: np.asarray(value) for name, value in (fields | result._asdict()).items()}
-  write_atomically(pathlib.Path(path), npz_bytes(arrays))
-
-
-def load(path: str | os.PathLike[str]) -> Explanation:
-  """Reads what `save` wrote.
-
-  Raises:
-    UserError: if the file is missing, damaged, or not an explanation.
-  """
-  try:
-    with np.load(path, allow_pickle=False) as arrays:
-      values = {name: arrays[name] for name in arrays.files}
-    result = ExtremalResult(**{name: values.pop(name) for name in ExtremalResult._fields})
-    scalars = {name: value.item() for name, value in values.items() if value.ndim == 0}
-    return Explanation(**(values | scalars), result=result)
-  except FileNotFoundError as error:
-    raise UserError(f'{path}: no such file') from error
-  except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-    raise UserError(f'{path}: not a result of this program ({error})') from error
-
-
-def write_table(path: pathlib.Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def write_table(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
   """Writes a CSV file."""
   text = io.StringIO()
   writer = csv.writer(text, lineterminator='\n')

@@ -1,13 +1,14 @@
 """What the experiments of a config are about: a network, and pictures with a class each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from perturb.data.images import Source, find_images, load_image
+from perturb.data.datasets import Dataset, open_dataset
+from perturb.data.images import Source, fit_picture
 from perturb.errors import UserError
 from perturb.function import class_scores
 from perturb.nets import Pretrained, load
@@ -40,24 +41,58 @@ def load_network(config: ml_collections.ConfigDict) -> Pretrained:
     UserError: for a network or target that is not there.
   """
   net = load(config.network, config.weights, config.preprocessing, config.class_names)
-  if config.target != '':
+  if config.target not in ('', 'label'):
     net.class_index(config.target)
   return net
 
 
-def load_subject(net: Pretrained, source: Source, config: ml_collections.ConfigDict) -> Subject:
+def label_targets(net: Pretrained, dataset: Dataset) -> Callable[[int], int]:
+  """Label of the dataset -> class of the network.
+
+  Where both have as many classes the label is the class, as for ImageNet's, sorted by wnid;
+  otherwise the class has the name of the label.
+
+  Raises:
+    UserError: if the dataset has no labels, or names a class that the network does not have.
+  """
+  if not dataset.class_names:
+    raise UserError(
+      "config.target='label': these images have no labels; 'classes:FOLDER' and 'tfds:NAME' do"
+    )
+  if len(dataset.class_names) == len(net.class_names):
+    return lambda label: label
+  try:
+    classes = [net.class_index(name) for name in dataset.class_names]
+  except UserError as error:
+    raise UserError(
+      f"config.target='label': the dataset has {len(dataset.class_names)} classes, "
+      f'the network {len(net.class_names)}, so they go by name, and {error}'
+    ) from error
+  return lambda label: classes[label]
+
+
+def load_subject(
+  net: Pretrained, dataset: Dataset, index: int, config: ml_collections.ConfigDict
+) -> Subject:
   """A picture with the class that the config names, or the one predicted.
 
   Raises:
-    UserError: for a file that cannot be used, or scores that are not numbers.
+    UserError: for a picture that cannot be used, or scores that are not numbers.
   """
-  image = load_image(source.path, size=net.size, fit=config.fit)
-  picture = load_image(source.path, size=2 * net.size, fit=config.fit)
+  source = dataset.sources[index]
+  pixels, label = dataset.picture(index)
+  image = fit_picture(pixels, size=net.size, fit=config.fit)
+  picture = fit_picture(pixels, size=2 * net.size, fit=config.fit)
   x = net.preprocess(image)
   scores = np.asarray(class_scores(net(jnp.asarray(x[None]))))[0]
   if not np.isfinite(scores).all():
     raise UserError(f'{source.path}: the network gives a score that is not a number')
-  target = int(scores.argmax()) if config.target == '' else net.class_index(config.target)
+  if config.target == '':
+    target = int(scores.argmax())
+  elif config.target == 'label':
+    target = label_targets(net, dataset)(-1 if label is None else label)
+  else:
+    target = net.class_index(config.target)
   return Subject(source, image, picture, x, target, net.class_name(target))
 
 
@@ -65,10 +100,10 @@ def load_subjects(
   net: Pretrained, config: ml_collections.ConfigDict, failures: list[tuple[str, ...]]
 ) -> Iterator[Subject]:
   """The pictures of a config one by one; those that cannot be used are added to the failures."""
-  sources, problems = find_images(config.images)
-  failures += [('', problem) for problem in problems]
-  for source in sources:
+  dataset = open_dataset(config.images, config.split, config.data_dir)
+  failures += [('', problem) for problem in dataset.problems]
+  for index, source in enumerate(dataset.sources):
     try:
-      yield load_subject(net, source, config)
+      yield load_subject(net, dataset, index, config)
     except UserError as error:
       failures.append((source.name, str(error)))

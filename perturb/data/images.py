@@ -1,12 +1,13 @@
 """Photographs from files, as 8-bit RGB arrays of the size a network takes."""
 
 from collections.abc import Iterator
+import contextlib
 import dataclasses
 import glob
 import importlib.resources
 import os
 import pathlib
-from typing import Literal
+from typing import IO, Literal
 import warnings
 
 import numpy as np
@@ -14,9 +15,12 @@ from PIL import Image, ImageOps
 
 from perturb.errors import UserError, did_you_mean
 
+File = str | IO[bytes]
 Fit = Literal['crop', 'aspect', 'squash']
 MIN_SIDE = 16  # pixels; below that an enlarged picture shows nothing but the interpolation
 MAX_PIXELS = 89_478_485  # Pillow's guard against decompression bombs
+
+_ORIENTATION = 0x0112  # EXIF's; from 5 on the sides are swapped.
 
 BUNDLED = ('astronaut', 'camera', 'chelsea', 'coffee', 'motorcycle_left', 'rocket')
 
@@ -27,7 +31,7 @@ class ImageError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """A picture to explain: its name in results and figures, and its file."""
+  """A picture to explain: its name in results and figures, and its file, or record."""
 
   name: str
   path: str
@@ -95,60 +99,111 @@ def _to_rgb(image: Image.Image) -> Image.Image:
   return image.convert('RGB')
 
 
-def _fit(image: Image.Image, size: int, fit: Fit) -> Image.Image:
-  if fit == 'squash':
-    return image.resize((size, size), Image.Resampling.BICUBIC)
-  scale = size / min(image.size)
-  width, height = (max(round(side * scale), size) for side in image.size)
-  image = image.resize((width, height), Image.Resampling.BICUBIC)
-  if fit == 'aspect':
-    return image
-  left, top = (width - size) // 2, (height - size) // 2
-  return image.crop((left, top, left + size, top + size))
+def fitted_shape(
+  width: int, height: int, *, size: int, fit: Fit, multiple: int = 1
+) -> tuple[int, int]:
+  """(H, W) of a picture of so many pixels once it is fitted; see `fit_picture`."""
+  if fit != 'aspect':
+    return size, size
+  sides = _scaled(width, height, size)
+  width, height = (max(side // multiple * multiple, size) for side in sides)
+  return height, width
 
 
-def load_image(path: str, *, size: int, fit: Fit = 'crop') -> np.ndarray:
-  """Reads a picture: any format and mode that Pillow reads, turned upright by its EXIF tag.
+def _scaled(width: int, height: int, size: int) -> tuple[int, int]:
+  scale = size / min(width, height)
+  return max(round(width * scale), size), max(round(height * scale), size)
 
-  Greyscale, 16-bit and palette images become 8-bit RGB; transparency is laid over white.
+
+def fit_picture(
+  picture: Image.Image, *, size: int, fit: Fit = 'crop', multiple: int = 1
+) -> np.ndarray:
+  """A picture at the size of a network: bicubic, antialiased.
 
   Args:
-    path: of the file.
-    size: of the shorter side of the result, in pixels (bicubic, antialiased).
+    picture: RGB.
+    size: of the shorter side of the result, in pixels.
     fit: 'crop' to the centred square; 'aspect' keeps the whole picture; 'squash' to a square.
+    multiple: with 'aspect', the longer side is cropped, evenly at both ends, to a multiple of so
+      many pixels: pictures of many shapes become pictures of a few.
 
   Returns:
     uint8 `[H, W, 3]`.
-
-  Raises:
-    ImageError: names the file and what is wrong with it.
   """
+  height, width = fitted_shape(*picture.size, size=size, fit=fit, multiple=multiple)
+  if fit == 'squash':
+    return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
+  scaled = picture.resize(_scaled(*picture.size, size), Image.Resampling.BICUBIC)
+  left, top = (scaled.width - width) // 2, (scaled.height - height) // 2
+  return np.asarray(scaled.crop((left, top, left + width, top + height)))
+
+
+@contextlib.contextmanager
+def _opened(file: File, place: str) -> Iterator[Image.Image]:
+  """A picture whose pixels are not read yet; what is wrong with it, in a line."""
   try:
-    if os.path.getsize(path) == 0:
-      raise ImageError(f'{path}: the file is empty')
+    if isinstance(file, str) and os.path.getsize(file) == 0:
+      raise ImageError(f'{place}: the file is empty')
     with warnings.catch_warnings():
       warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-      with Image.open(path) as image:
+      with Image.open(file) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
           raise ImageError(
-            f'{path}: {width} x {height} pixels is over the limit of '
+            f'{place}: {width} x {height} pixels is over the limit of '
             f'{MAX_PIXELS // 10**6} million; make a smaller copy'
           )
         if min(width, height) < MIN_SIDE:
           raise ImageError(
-            f'{path}: {width} x {height} pixels is too small; '
+            f'{place}: {width} x {height} pixels is too small; '
             f'both sides must be at least {MIN_SIDE}'
           )
-        upright = ImageOps.exif_transpose(image)
-        return np.asarray(_fit(_to_rgb(upright), size, fit))
+        yield image
   except Image.DecompressionBombError as error:
-    raise ImageError(f'{path}: too many pixels ({error})') from error
+    raise ImageError(f'{place}: too many pixels ({error})') from error
   except Image.UnidentifiedImageError as error:
-    raise ImageError(f'{path}: not an image in a format that is known here') from error
+    raise ImageError(f'{place}: not an image in a format that is known here') from error
   except FileNotFoundError as error:
-    raise ImageError(f'{path}: no such file') from error
+    raise ImageError(f'{place}: no such file') from error
   except (OSError, SyntaxError, ValueError, EOFError) as error:
     if isinstance(error, ImageError):
       raise
-    raise ImageError(f'{path}: cannot be read as an image ({error})') from error
+    raise ImageError(f'{place}: cannot be read as an image ({error})') from error
+
+
+def picture_size(file: File, place: str) -> tuple[int, int]:
+  """(width, height) in pixels of an upright picture, from its first bytes.
+
+  Raises:
+    ImageError: as `open_picture`.
+  """
+  with _opened(file, place) as image:
+    turned = image.getexif().get(_ORIENTATION, 1) >= 5
+    return (image.height, image.width) if turned else (image.width, image.height)
+
+
+def open_picture(file: File, place: str) -> Image.Image:
+  """Decodes a picture: any format and mode that Pillow reads, turned upright by its EXIF tag.
+
+  Greyscale, 16-bit and palette images become 8-bit RGB; transparency is laid over white.
+
+  Args:
+    file: its path, or an open file.
+    place: what an error calls it.
+
+  Raises:
+    ImageError: names the place and what is wrong there.
+  """
+  with _opened(file, place) as image:
+    return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def load_image(path: str, *, size: int, fit: Fit = 'crop') -> np.ndarray:
+  """A picture of a file at the size of a network, uint8 `[H, W, 3]`.
+
+  See `open_picture` for what can be read, `fit_picture` for the arguments.
+
+  Raises:
+    ImageError: names the file and what is wrong with it.
+  """
+  return fit_picture(open_picture(path, path), size=size, fit=fit)

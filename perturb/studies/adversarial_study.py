@@ -9,13 +9,13 @@ import numpy as np
 
 from perturb import store
 from perturb.compare import Failure, check_methods, options_of, report
+from perturb.console import Progress, format_table
 from perturb.data.digits import load_digits, split
 from perturb.errors import UserError, check_choice
 from perturb.figures import png
 from perturb.folder import Folder
 from perturb.methods import method_named
 from perturb.nets import Pretrained
-from perturb.run import Progress, format_table
 from perturb.studies import figures
 from perturb.studies.adversarial import Adversarial, adversarial_examples, detect, recover_labels
 from perturb.subjects import load_network, load_subjects
@@ -94,7 +94,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
     title = method_named(method)[0]
     accuracies[title] = found.accuracy
     rows.append((method, len(x), len(found.predicted), f'{found.accuracy:.4f}'))
-    progress.bar.update()
+    progress.advance(1)
     if method == config.mask_method:
       _recover(folder, net, crafted, pair[1])
       folder.write('pairs.png', png(_pairs(net, x, crafted, pair)))

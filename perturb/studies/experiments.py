@@ -12,6 +12,8 @@ from PIL import Image
 
 from perturb import store
 from perturb.compare import Failure, check_methods, heatmaps_of, options_of, report
+from perturb.console import Progress, format_table
+from perturb.data.datasets import of_files
 from perturb.data.images import Source
 from perturb.errors import UserError, check_choice
 from perturb.figures import enlarge, png
@@ -19,7 +21,6 @@ from perturb.folder import Folder
 from perturb.heatmap_store import Heatmaps
 from perturb.methods import method_named
 from perturb.nets import Pretrained
-from perturb.run import Progress, format_table
 from perturb.studies import figures
 from perturb.studies.boxes import Interrogation, MinimalBoxes, interrogate, minimal_boxes
 from perturb.studies.parts import Keypoint, intensity, part_saliency, read_keypoints
@@ -47,7 +48,7 @@ def _each_picture(
     found = heatmaps_of(net, subject, config.methods, options, folder, failures)
     if found:
       study(net, subject, found)
-    progress.bar.update()
+    progress.advance(1)
   report(folder, failures, progress)
   return folder, len(failures)
 
@@ -198,7 +199,7 @@ def run_box(config: ml_collections.ConfigDict, workdir: str) -> int:
     image = net.to_image(np.asarray(result.images)[0])
     folder.write(f'pictures/{subject.source.name}.png', store.png_bytes(image))
     shown.append((subject.image, image, subject.class_name, full, rest))
-    progress.bar.update()
+    progress.advance(1)
   report(folder, failures, progress)
   if rows:
     header = ('image', 'class', 'probability', 'box_blurred')
@@ -247,7 +248,7 @@ def run_parts(config: ml_collections.ConfigDict, workdir: str) -> int:
     progress.begin(image)
     try:
       name = os.path.splitext(image)[0].replace(os.sep, '_')
-      subject = load_subject(net, Source(name, path), config)
+      subject = load_subject(net, of_files([Source(name, path)]), 0, config)
       with Image.open(path) as picture:
         size = picture.size
     except (UserError, OSError) as error:
@@ -262,7 +263,7 @@ def run_parts(config: ml_collections.ConfigDict, workdir: str) -> int:
     intensities += [intensity(heat, p.x, p.y) for p in placed]
     large = [(p.part, 2 * p.x + 0.5, 2 * p.y + 0.5) for p in placed]
     shown.append((heat, subject.picture, large, mine[0].class_name))
-    progress.bar.update()
+    progress.advance(1)
   report(folder, failures, progress)
   rows = [(*point, f'{v:.6g}') for point, v in zip(known, intensities, strict=True)]
   store.write_table(folder.path / 'keypoints.csv', (*Keypoint._fields, 'intensity'), rows)

@@ -1,0 +1,78 @@
+"""What a run says while it goes on: a bar on a terminal, plain lines otherwise."""
+
+import sys
+import time
+from typing import Any
+
+import tqdm
+
+LINE_EVERY = 10.0  # seconds
+
+
+def format_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+  """A plain-text table; numbers to the right."""
+  cells = [header, *[tuple(str(value) for value in row) for row in rows]]
+  widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+  lines = [
+    '  '.join(
+      cell.ljust(w) if i < 2 else cell.rjust(w)
+      for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+    ).rstrip()
+    for row in cells
+  ]
+  return '\n'.join([lines[0], '-' * max(map(len, lines)), *lines[1:]])
+
+
+def duration(seconds: float) -> str:
+  """42 -> '42 s', 600 -> '10 min', 9000 -> '2.5 h'."""
+  if seconds < 120:
+    return f'{seconds:.0f} s'
+  return f'{seconds / 60:.0f} min' if seconds < 7200 else f'{seconds / 3600:.1f} h'
+
+
+class Progress:
+  """A bar on a terminal, plain lines on stderr otherwise.
+
+  Args:
+    total: units in all, if known.
+    unit: what is counted, in the singular.
+  """
+
+  def __init__(self, total: int | None, unit: str):
+    self.terminal = sys.stderr.isatty()
+    self.bar = tqdm.tqdm(total=total, unit=unit, disable=not self.terminal, leave=False)
+    self.total, self.unit, self.done, self._before = total, unit, 0, 0
+    self._start = self._last = time.perf_counter()
+
+  def restart(self) -> None:
+    """Leaves what went before, as compilation, out of the rate."""
+    self._start, self._before = time.perf_counter(), self.done
+    self.bar.unpause()
+
+  def begin(self, name: str) -> None:
+    """Says what is being worked on."""
+    self.bar.set_description(name)
+    if not self.terminal:
+      print(f'{name} ...', file=sys.stderr, flush=True)
+
+  def advance(self, count: int) -> None:
+    """Some more are done. Without a bar, a line now and then and at the end says how many."""
+    self.bar.update(count)
+    self.done += count
+    now = time.perf_counter()
+    due = self.done == self.total or now - self._last > LINE_EVERY
+    if self.terminal or self.total is None or not count or not due:
+      return
+    self._last = now
+    rate = (self.done - self._before) / (now - self._start)
+    left = duration((self.total - self.done) / rate)
+    self.say(f'{self.done} of {self.total} {self.unit}s, {rate:.3g} {self.unit}s/s, {left} left')
+
+  def say(self, line: str) -> None:
+    """A line that stays."""
+    self.bar.clear()
+    print(line, file=sys.stderr, flush=True)
+
+  def close(self) -> None:
+    """Takes the bar away."""
+    self.bar.close()

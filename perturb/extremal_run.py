@@ -1,0 +1,314 @@
+"""The experiment of configs/extremal.py: extremal perturbations of a dataset."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import json
+import pathlib
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from perturb import figures, report, store
+from perturb.console import duration, format_table
+from perturb.data.datasets import Dataset, open_dataset
+from perturb.data.images import Fit, fit_picture
+from perturb.errors import UserError, check_choice
+from perturb.explanations import (
+  PER_AREA,
+  PER_IMAGE,
+  SCORES,
+  Explanation,
+  Explanations,
+  fields,
+)
+from perturb.extremal import (
+  Game,
+  Objective,
+  Perturbation,
+  check_areas,
+  extremal_perturbation,
+  kept_fraction,
+  settings_of,
+  smallest_area,
+)
+from perturb.folder import VERSION, Folder
+from perturb.function import class_scores, default_chunk
+from perturb.nets import Pretrained, load
+from perturb.perturbations import pyramid
+from perturb.results import RESULTS
+from perturb.run import Experiment, Outcome, Run, Shape, Share
+from perturb.subjects import label_targets
+from perturb.zarr_store import DONE
+
+TABLE = ('image', 'class', 'area asked', 'area got', 'score kept', 'a*', 'seconds')
+GROWTH_ROWS = 8  # Pictures in figures/growth.png: the first ones of one shape.
+MEANS = ('mean_area', 'score', 'deleted_score', 'full_score', 'kept')  # In summary.json.
+FREE = ('images', 'split', 'data_dir', 'workers', 'figures', 'threshold')
+
+Row = tuple[Any, ...]
+
+
+def _check(config: ml_collections.ConfigDict) -> None:
+  """Everything that can be refused before any work is done."""
+  check_areas(config.areas)
+  settings_of(config.mode, **config.settings)
+  for name, choices in (
+    ('fit', Fit),
+    ('game', Game),
+    ('objective', Objective),
+    ('perturbation', Perturbation),
+  ):
+    check_choice(f'config.{name}', config[name], get_args(choices))
+  for name, smallest in (
+    ('levels', 2), ('chunk', 0), ('sigma_max', 0), ('batch', 0), ('workers', 1), ('multiple', 1),
+    ('figures', 0),
+  ):  # fmt: skip
+    if config[name] < smallest:
+      raise UserError(f'config.{name} must be at least {smallest}, not {config[name]}')
+  iterations = config.settings.get('iterations', 1)
+  if iterations < 1:
+    raise UserError(f'config.settings.iterations must be at least 1, not {iterations}')
+
+
+def _targets(
+  net: Pretrained, dataset: Dataset, config: ml_collections.ConfigDict
+) -> Callable[[int], int]:
+  """Label of the dataset -> index of what is explained, -1 for the class predicted."""
+  if config.target == 'label' and not config.layer:
+    return label_targets(net, dataset)
+  if config.layer:
+    if not config.target.isdigit():
+      raise UserError(
+        f'config.target: a channel of {config.layer} is a number, not {config.target!r}'
+      )
+    one = int(config.target)
+    channels = net.shapes([config.layer])[config.layer].shape[-1]
+    if one >= channels:
+      raise UserError(f'config.target: {config.layer} has channels 0 to {channels - 1}, not {one}')
+  else:
+    one = -1 if config.target == '' else net.class_index(config.target)
+  return lambda _: one
+
+
+def _perturbation(net: Pretrained, config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """What becomes of a pixel that is not kept."""
+  options = {name: config[name] for name in ('perturbation', 'levels', 'sigma_max')}
+  if config.mode != 'torchray':  # TorchRay fades to zero, the training mean.
+    options['fade_to'] = tuple(net.preprocess(np.zeros(3, np.uint8)).tolist())
+  return options
+
+
+def _chunk(config: ml_collections.ConfigDict, shape: Shape, images: int) -> int:
+  return min(config.chunk or default_chunk(shape), images * len(config.areas))
+
+
+def experiment_of(
+  net: Pretrained, config: ml_collections.ConfigDict, targets: Callable[[int], int]
+) -> Experiment:
+  """What a config asks to be computed of each image."""
+  areas, settings = check_areas(config.areas), settings_of(config.mode, **config.settings)
+  options = {name: config[name] for name in ('mode', 'game', 'objective')}
+  options |= {**_perturbation(net, config), **config.settings}
+  key = jax.random.key(config.seed)
+
+  def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
+    f, x = net.part(stop=config.layer or None), share['x']
+    scores = class_scores(f(x))
+    target = jnp.where(share['target'] < 0, jnp.argmax(scores, axis=1), share['target'])
+    chunk = _chunk(config, (x.shape[1], x.shape[2]), x.shape[0])
+    result = extremal_perturbation(f, x, target, areas, key=key, chunk=chunk, **options)
+    probability = jax.nn.softmax(scores)[jnp.arange(x.shape[0]), target]
+    return {
+      'target': target,
+      'probability': jnp.full_like(probability, jnp.nan) if config.layer else probability,
+      'parameters': result.parameters,
+      **{name: getattr(result, name) for name in (*PER_IMAGE, *PER_AREA)},
+    }
+
+  def attributes(shape: Shape, block: int) -> dict[str, Any]:
+    chunk = _chunk(config, shape, block)
+    return {'mode': config.mode, 'settings': dict(config.settings), 'chunk': chunk}
+
+  return Experiment(
+    net,
+    explain,
+    lambda shape: fields(shape, len(areas), settings),
+    attributes,
+    {'area': ('area', np.asarray(areas, np.float32))},
+    _wrong,
+    targets,
+  )
+
+
+def _wrong(results: Mapping[str, np.ndarray], index: int) -> str:
+  if not np.isfinite(results['full_score'][index]):
+    return 'the network gives a score that is not a number'
+  for name in (*PER_IMAGE, *PER_AREA, 'parameters'):
+    if not np.isfinite(results[name][index]).all():
+      return 'the solver reached a score that is not a number'
+  return ''
+
+
+def explanation(
+  net: Pretrained,
+  dataset: Dataset,
+  index: int,
+  config: ml_collections.ConfigDict,
+  stored: Explanations,
+) -> Explanation:
+  """One picture with its stored result.
+
+  Raises:
+    UserError: if the picture cannot be read any more, or there is no result.
+  """
+  name = dataset.sources[index].name
+  picture, _ = dataset.picture(index)
+
+  def at(scale: int) -> np.ndarray:
+    size, multiple = scale * net.size, scale * config.multiple
+    return fit_picture(picture, size=size, fit=config.fit, multiple=multiple)
+
+  image = at(1)
+  x = jnp.asarray(net.preprocess(image))
+  blank = pyramid(x, normalised=config.mode != 'torchray', **_perturbation(net, config))[0]
+  target = int(stored.field(name, 'target'))
+  return Explanation(
+    name,
+    class_name(net, config, target),
+    target,
+    float(stored.field(name, 'probability')),
+    image,
+    at(2),
+    net.to_image(np.asarray(blank)),
+    config.threshold,
+    stored[name],
+  )
+
+
+def class_name(net: Pretrained, config: ml_collections.ConfigDict, target: int) -> str:
+  """What is explained, in words."""
+  return f'{config.layer}, channel {target}' if config.layer else net.class_name(target)
+
+
+def _table(explanation: Explanation, seconds: float) -> list[tuple[Any, ...]]:
+  result = explanation.result
+  smallest = smallest_area(result, explanation.threshold)[0]
+  star = '-' if np.isnan(smallest) else f'{smallest:g}'
+  kept = kept_fraction(result, np.inf)[0]
+  return [
+    (
+      explanation.name,
+      explanation.class_name,
+      f'{area:g}',
+      f'{result.mean_area[0, i]:.4f}',
+      f'{kept[i]:.2f}',
+      star,
+      f'{seconds / len(result.areas):.1f}',
+    )
+    for i, area in enumerate(result.areas)
+  ]
+
+
+def _draw(folder: Folder, explanations: Sequence[Explanation]) -> None:
+  """Figures of each picture, the area growth of several, and the report."""
+  for one in explanations:
+    name = one.name.replace('/', '_')
+    for kind, figure in (
+      ('growth', figures.area_growth([one])),
+      ('mask', figures.extremal_mask(one)),
+      ('scores', figures.score_curves(one)),
+    ):
+      folder.write(f'figures/{name}_{kind}.png', figures.png(figure))
+  shape = explanations[0].picture.shape
+  alike = [one for one in explanations if one.picture.shape == shape][:GROWTH_ROWS]
+  folder.write('figures/growth.png', figures.png(figures.area_growth(alike)))
+  made = f'perturb {VERSION}, JAX {jax.__version__}\n{folder.config.to_json(indent=2)}'
+  folder.write('report.html', report.html_report(explanations, made, folder.config.game))
+
+
+def _counted(rows: Iterable[Row], totals: dict[str, np.ndarray]) -> Iterator[Row]:
+  """The rows of scores as they are, while area -> (count, sums of `MEANS`) is filled."""
+  columns = [SCORES.index(name) for name in MEANS]
+  for row in rows:
+    numbers = np.array([1.0, *(float(row[column]) for column in columns)])
+    area = row[SCORES.index('area')]
+    totals[area] = totals.get(area, 0) + numbers
+    yield row
+
+
+def _summary(totals: Mapping[str, np.ndarray], done: int, failed: int) -> dict[str, Any]:
+  """What a run has come to, in numbers; means over the images, by area."""
+  return {
+    'images': done + failed,
+    'done': done,
+    'failed': failed,
+    'areas': {
+      area: dict(zip(MEANS, (sums[1:] / sums[0]).tolist(), strict=True))
+      for area, sums in totals.items()
+    },
+  }
+
+
+def run(config: ml_collections.ConfigDict, workdir: str) -> int:
+  """Explains the images of a config; what a workdir already holds is not computed again.
+
+  The workdir gets `config.json`, `versions.json`, `images.csv`, `results.zarr` and `timings.zarr`
+  (see `perturb.results` and `perturb.Explanations`), `scores.csv`, `summary.json`, `metrics/`,
+  `figures/*.png` and `report.html` of the first pictures, and `failures.csv` where something
+  failed.
+
+  Args:
+    config: as configs/extremal.py.
+    workdir: folder; made if missing.
+
+  Returns:
+    The number of images or items that failed, each of which has been named on stderr.
+
+  Raises:
+    UserError: for a config that cannot be run at all, or a workdir that cannot be written any more.
+  """
+  _check(config)
+  dataset = open_dataset(config.images, config.split, config.data_dir)
+  net = load(config.network, config.weights, config.preprocessing, config.class_names)
+  net.part(stop=config.layer or None)  # Refuses a layer that is not there.
+  targets = _targets(net, dataset, config)
+  folder = Folder(workdir, config, RESULTS, free=FREE)
+  outcome = Run(experiment_of(net, config, targets), dataset, config, folder.path)()
+  if jax.process_index() == 0:
+    _finish(net, dataset, folder, outcome)
+  return outcome.failed
+
+
+def _finish(net: Pretrained, dataset: Dataset, folder: Folder, outcome: Outcome) -> None:
+  """Tables, figures and the report, once everything is computed."""
+  config = folder.config
+  names = [
+    name for name, status in zip(outcome.names, outcome.status, strict=True) if status == DONE
+  ]
+  if not names:
+    return
+  stored = Explanations(folder.path)
+  totals: dict[str, np.ndarray] = {}
+  rows = stored.rows(names, config.threshold, lambda target: class_name(net, config, target))
+  store.write_table(folder.path / 'scores.csv', SCORES, _counted(rows, totals))
+  summary = _summary(totals, len(names), outcome.failed)
+  folder.write('summary.json', json.dumps(summary, indent=2) + '\n')
+  shown = names[: config.figures]
+  index = {source.name: i for i, source in enumerate(dataset.sources)}
+  explanations = [explanation(net, dataset, index[n], config, stored) for n in shown]
+  if explanations:
+    pathlib.Path(folder.path / 'figures').mkdir(exist_ok=True)
+    _draw(folder, explanations)
+    print(format_table(TABLE, [r for e in explanations for r in _table(e, stored.seconds(e.name))]))
+  print(
+    f'\n{len(names)} of {len(names) + outcome.failed} explained; see {folder.path / "report.html"}'
+  )
+  if outcome.computed:
+    steady = outcome.seconds - outcome.compile_seconds
+    print(
+      f'{outcome.computed} in {duration(outcome.seconds)}, {duration(outcome.compile_seconds)} of '
+      f'them compilation; {outcome.computed / steady:.3g} images/s; '
+      f'{outcome.waiting / steady:.1%} of the time waiting for pictures'
+    )
