@@ -67,7 +67,7 @@ def parser(config: flags.FlagHolder, workdir: flags.FlagHolder) -> Callable[[lis
 
 def quiet() -> None:
   """Keeps libraries from reporting what went well, and accelerators that are not there."""
-  for name in ('absl', 'jax._src.xla_bridge', 'orbax'):
+  for name in ('absl', 'jax._src.distributed', 'jax._src.xla_bridge', 'orbax'):
     logging.getLogger(name).setLevel(logging.WARNING)
 
 

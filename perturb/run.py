@@ -165,9 +165,16 @@ class Run:
     pending = {group: self._pending(group, np.array(some)) for group, some in rows.items()}
     self.progress = Progress(sum(map(len, pending.values())), 'image')
     by_row = {(entry.group, entry.row): name for name, entry in manifest.entries.items()}
-    for group, some in pending.items():
-      self._compute(group, some, by_row)
-    self.progress.close()
+    try:
+      for group, some in pending.items():
+        self._compute(group, some, by_row)
+    except UserError as error:
+      raise UserError(
+        f'{error}; all images stored until then, {self.computed} in this start, can be read; '
+        'start again to go on'
+      ) from error
+    finally:
+      self.progress.close()
     devices.barrier('computed')
     status = self._status(manifest, names)
     problems = len(self.failures.join()) if self.process == 0 else 0

@@ -49,7 +49,7 @@ def test_a_comparison_resumes_names_failures_and_finishes_the_rest(tmp_path, cap
   assert compare.run(config, str(work)) == 1
   assert not np.load(work / 'heatmaps/coffee/cam.npy').any()  # Not computed again.
   assert (work / 'compare.png').read_bytes() != picture
-  with pytest.raises(UserError, match='different: target'):
+  with pytest.raises(UserError, match="target was '', is 'espresso'"):
     compare.run(quick(target='espresso'), str(work))
 
 

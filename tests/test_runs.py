@@ -1,0 +1,135 @@
+"""The loop over a dataset, with an experiment that costs nothing."""
+
+import csv
+
+import ml_collections
+import numpy as np
+from PIL import Image
+import pytest
+
+from perturb.data.datasets import open_dataset
+from perturb.errors import UserError
+from perturb.manifest import Manifest
+from perturb.results import results_group, timings_group
+from perturb.run import Experiment, Run
+from perturb.zarr_store import DONE, FAILED, Field
+from tests.small_net import small_net
+from tests.test_datasets import picture
+
+
+def config(**changes):
+  fields = {'fit': 'crop', 'multiple': 16, 'batch': 2, 'workers': 2}
+  return ml_collections.ConfigDict(fields | changes)
+
+
+def experiment(wrong):
+  """The mean of each image."""
+  return Experiment(
+    small_net(),
+    lambda _, share: {'mean': share['x'].mean((1, 2, 3)), 'target': share['target']},
+    lambda _: {'mean': Field(), 'target': Field('int32')},
+    lambda *_: {'made': 'here'},
+    {'area': ('area', np.array([0.1], np.float32))},
+    wrong,
+    lambda label: 10 + label,
+  )
+
+
+def go(folder, images, wrong=lambda *_: '', **changes):
+  return Run(experiment(wrong), open_dataset(images), config(**changes), folder)()
+
+
+@pytest.fixture
+def pictures(tmp_path):
+  """Seven pictures of 32 x 32 in two classes, in `tmp_path / 'data'`."""
+  for i in range(7):
+    path = tmp_path / 'data' / f'class{i // 4}' / f'{i}.png'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture(i, (32, 32))).save(path)
+  return tmp_path / 'data'
+
+
+def means(folder, group='32x32'):
+  return results_group(folder, group).read('mean')
+
+
+def test_a_ragged_run_stores_each_image_once_in_order(pictures, tmp_path):
+  out = tmp_path / 'out'
+  outcome = go(out, f'classes:{pictures}')
+  assert outcome.names == [f'class{i // 4}/{i}.png' for i in range(7)]
+  assert outcome.status.tolist() == [DONE] * 7 and outcome.failed == 0 and outcome.computed == 7
+  expected = [picture(i, (32, 32)).mean() / 255 for i in range(7)]
+  np.testing.assert_allclose(means(out), expected, rtol=1e-5)
+  group = results_group(out, '32x32')
+  assert group.read('label').tolist() == [0, 0, 0, 0, 1, 1, 1]
+  assert group.read('target').tolist() == [10] * 4 + [11] * 3
+  assert (timings_group(out, '32x32').read('seconds') > 0).all()
+  again = go(out, f'classes:{pictures}')
+  assert again.computed == 0 and again.compile_seconds == 0
+  assert list((out / 'metrics').glob('events.out.tfevents.*'))
+
+
+def test_shapes_are_grouped_and_compiled_once_each(tmp_path):
+  shapes = [(40, 60), (60, 40), (40, 62), (40, 40), (40, 61), (20, 33)]
+  for i, shape in enumerate(shapes):
+    Image.fromarray(picture(i, shape)).save(tmp_path / f'{i}.png')
+  outcome = go(tmp_path / 'out', f'{tmp_path}/*.png', fit='aspect')
+  groups = {name: entry.group for name, entry in outcome.manifest.entries.items()}
+  assert groups == {
+    '0': '32x48', '1': '48x32', '2': '32x48', '3': '32x32', '4': '32x48', '5': '32x48',
+  }  # fmt: skip
+  assert outcome.status.tolist() == [DONE] * 6
+  assert means(tmp_path / 'out', '32x48').shape == (4,)
+
+
+def test_failures_are_named_and_tried_again(pictures, tmp_path):
+  out = tmp_path / 'out'
+  good = (pictures / 'class0' / '2.png').read_bytes()
+  (pictures / 'class0' / '2.png').write_bytes(b'damaged')
+  (pictures / 'class1' / '5.png').write_bytes(b'')
+  images = f'classes:{pictures}'
+  bright = np.float32(picture(3, (32, 32)).mean() / 255)
+  one = lambda results, i: 'NaN' if abs(results['mean'][i] - bright) < 1e-6 else ''  # noqa: E731
+  outcome = go(out, images, wrong=one)
+  assert outcome.failed == 3 and outcome.computed == 4
+  assert outcome.status.tolist() == [DONE, DONE, FAILED, FAILED, DONE, FAILED, DONE]
+  with open(out / 'failures.csv', newline='') as file:
+    reasons = {row['image']: row['reason'] for row in csv.DictReader(file)}
+  assert reasons['class0/3.png'] == f'{pictures}/class0/3.png: NaN'
+  assert 'not an image' in reasons['class0/2.png'] and 'empty' in reasons['class1/5.png']
+  assert np.isnan(means(out)[[2, 3, 5]]).all()
+  (pictures / 'class0' / '2.png').write_bytes(good)
+  outcome = go(out, images)
+  assert outcome.failed == 1 and outcome.computed == 2
+  with open(out / 'failures.csv', newline='') as file:
+    assert [row['image'] for row in csv.DictReader(file)] == ['class1/5.png']
+
+
+def test_images_can_be_added_but_not_replaced(pictures, tmp_path):
+  out = tmp_path / 'out'
+  assert go(out, f'{pictures}/class0').computed == 4
+  before = means(out)
+  outcome = go(out, f'{pictures}/class0, {pictures}/class1')
+  assert outcome.computed == 3 and outcome.status.tolist() == [DONE] * 7
+  np.testing.assert_array_equal(means(out)[:4], before)
+  assert list(Manifest(out / 'images.csv').entries) == [str(i) for i in range(7)]
+  assert go(out, f'{pictures}/class1').names == ['4', '5', '6']
+  moved = tmp_path / 'moved'
+  moved.mkdir()
+  (pictures / 'class0' / '1.png').rename(moved / '1.png')
+  assert go(out, f'{moved}').computed == 0  # The same picture elsewhere.
+  Image.fromarray(picture(9, (32, 32))).save(moved / '1.png')
+  with pytest.raises(UserError, match=r"moved/1.png: the workdir holds another picture named '1'"):
+    go(out, f'{moved}')
+
+
+def test_results_are_readable_while_the_run_goes_on(pictures, tmp_path):
+  out = tmp_path / 'out'
+  seen = []
+
+  def look(*_):
+    seen.append(int((results_group(out, '32x32').read('status') == DONE).sum()))
+    return ''
+
+  go(out, f'classes:{pictures}', wrong=look)
+  assert seen == [0, 0, 2, 2, 4, 4, 6]

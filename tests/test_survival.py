@@ -1,0 +1,128 @@
+"""Real runs of a small network: killed, on a full disk, on several devices and processes."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import jax
+from PIL import Image
+import pytest
+
+from perturb.data.digits import load_digits
+from perturb.explanations import Explanations
+from tests.test_run import command, files
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(scope='module')
+def digits(tmp_path_factory):
+  """64 digits as files."""
+  folder = tmp_path_factory.mktemp('digits')
+  images = load_digits().images
+  for i in range(64):
+    Image.fromarray(images[77 * i]).save(folder / f'{i:02d}.png')
+  return folder
+
+
+def killed(digits, workdir, kills, iterations):
+  """(lives that ended at different stages, images done at the end)."""
+  cache = jax.config.jax_compilation_cache_dir
+  arguments = [cache, str(digits), str(workdir), str(kills), str(iterations)]
+  done = subprocess.run(
+    [sys.executable, '-m', 'tests.killed', *arguments],
+    cwd=ROOT, capture_output=True, text=True, check=False,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  stages, images = done.stdout.split()[-2:]
+  return int(stages), int(images)
+
+
+@pytest.mark.parametrize(
+  ('kills', 'iterations'), [(3, 40), pytest.param(20, 250, marks=pytest.mark.slow)]
+)
+def test_a_run_that_is_killed_ends_as_one_that_is_not(digits, tmp_path, kills, iterations):
+  assert killed(digits, tmp_path / 'whole', 0, iterations) == (0, 64)
+  stages, images = killed(digits, tmp_path / 'killed', kills, iterations)
+  assert images == 64 and stages > kills / 2
+  whole = files(tmp_path / 'whole' / 'results.zarr')
+  assert files(tmp_path / 'killed' / 'results.zarr') == whole
+  for name in ('images.csv', 'scores.csv', 'config.json', 'summary.json'):
+    assert (tmp_path / 'killed' / name).read_bytes() == (tmp_path / 'whole' / name).read_bytes()
+
+
+QUICK = [
+  '--config=configs/extremal.py',
+  '--config.network=mnist',
+  '--config.weights=random',
+  '--config.areas=(0.1, 0.3)',
+  '--config.settings.iterations=20',
+  '--config.batch=4',
+  '--config.chunk=8',
+  '--config.figures=1',
+]
+
+
+def free_port():
+  with socket.socket() as one:
+    one.bind(('localhost', 0))
+    return one.getsockname()[1]
+
+
+def test_devices_and_processes_change_no_bit(digits, tmp_path):
+  quick = [*QUICK, f'--config.images={digits}', '--config.split=[:42]']
+  assert command(*quick, f'--workdir={tmp_path}/one').returncode == 0
+  four = {**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=4'}
+  assert command(*quick, f'--workdir={tmp_path}/four', env=four).returncode == 0
+  port = free_port()
+  two = [
+    subprocess.Popen(
+      [
+        sys.executable, '-m', 'perturb.main', *quick, f'--workdir={tmp_path}/two',
+        f'--compilation_cache={jax.config.jax_compilation_cache_dir}',
+        f'--coordinator=localhost:{port}', '--processes=2', f'--process={process}',
+      ],
+      cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    for process in (0, 1)
+  ]  # fmt: skip
+  said = [process.communicate() for process in two]
+  assert [process.returncode for process in two] == [0, 0], said
+  assert '42 of 42 explained' in said[0][0] and said[1][0].strip().count('\n') <= 0
+  one = files(tmp_path / 'one' / 'results.zarr')
+  assert len(Explanations(tmp_path / 'one')) == 42
+  assert files(tmp_path / 'four' / 'results.zarr') == one
+  assert files(tmp_path / 'two' / 'results.zarr') == one
+  assert files(tmp_path / 'two' / 'figures') == files(tmp_path / 'one' / 'figures')
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+  """A folder of 400 kB, and what makes it larger."""
+  folder = tmp_path / 'disk'
+  folder.mkdir()
+  mount = ['mount', '-t', 'tmpfs', '-o', 'size=400k', 'tmpfs', str(folder)]
+  if subprocess.run(mount, capture_output=True, check=False).returncode:
+    pytest.skip('only root can mount a small disk')
+  yield folder, lambda: subprocess.run(['mount', '-o', 'remount,size=20m', str(folder)], check=True)
+  subprocess.run(['umount', str(folder)], check=True)
+
+
+def test_a_full_disk_is_said_and_what_is_there_is_read(digits, tmp_path, small_disk):
+  folder, enlarge = small_disk
+  quick = [*QUICK, f'--config.images={digits}']
+  full = command(*quick, f'--workdir={folder}/run')
+  assert full.returncode == 1
+  errors = [line for line in full.stderr.splitlines() if line.startswith('error: ')]
+  assert len(errors) == 1 and 'No space left on device' in errors[0], full.stderr
+  assert 'Traceback' not in full.stderr
+  found = Explanations(folder / 'run')
+  assert 0 < len(found) < 64
+  assert all(found[name].masks.shape == (1, 2, 28, 28) for name in found.names[-3:])
+  enlarge()
+  assert command(*quick, f'--workdir={folder}/run').returncode == 0
+  assert command(*quick, f'--workdir={tmp_path}/whole').returncode == 0
+  whole = files(tmp_path / 'whole' / 'results.zarr')
+  assert files(folder / 'run' / 'results.zarr') == whole
