@@ -50,10 +50,10 @@ class Folder:
     if not path.exists() or not any(self.results.iterdir()):
       return
     try:
-      old = _flat(json.loads(path.read_text()))
+      old = flatten(json.loads(path.read_text()))
     except ValueError as error:
       raise UserError(f'{path}: not a config; use another workdir') from error
-    new = _flat(json.loads(self.config.to_json()))
+    new = flatten(json.loads(self.config.to_json()))
     changed = [
       f'{name} was {old.get(name)!r}, is {new.get(name)!r}'
       for name in sorted({*old, *new})
@@ -80,9 +80,11 @@ class Folder:
         path.unlink()
 
 
-def _flat(fields: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+def flatten(fields: dict[str, Any], prefix: str = '') -> dict[str, Any]:
   """Nested fields by their dotted names."""
   flat: dict[str, Any] = {}
   for name, value in fields.items():
-    flat |= _flat(value, f'{prefix}{name}.') if isinstance(value, dict) else {prefix + name: value}
+    flat |= (
+      flatten(value, f'{prefix}{name}.') if isinstance(value, dict) else {prefix + name: value}
+    )
   return flat

@@ -1,0 +1,1 @@
+"""Sweeps: many runs of one experiment, here, on Slurm, on TPU pods; and what came of them."""

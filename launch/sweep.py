@@ -1,0 +1,124 @@
+"""What a sweep consists of: the runs that a config file's `sweep()` asks for."""
+
+from collections.abc import Callable, Sequence
+import importlib.util
+import pathlib
+import re
+import shlex
+import sys
+from typing import Any, NamedTuple
+
+from absl import app, flags
+
+from perturb.errors import UserError, did_you_mean
+from perturb.folder import flatten
+
+CONFIG = flags.DEFINE_string('config', '', 'A file of configs/ with get_config() and sweep().')
+WORKDIR = flags.DEFINE_string('workdir', '', 'Folder of the sweep; each run has a folder in it.')
+SET = flags.DEFINE_multi_string('set', [], 'field=value, for every run: --set=seed=1.')
+
+
+class Job(NamedTuple):
+  """A run of a sweep.
+
+  Attributes:
+    name: of its folder, from what sets it apart: `iterations=50,seed=1`.
+    workdir: its folder.
+    arguments: of `python -m perturb.main`.
+  """
+
+  name: str
+  workdir: pathlib.Path
+  arguments: tuple[str, ...]
+
+  @property
+  def command(self) -> list[str]:
+    """What starts it on this machine."""
+    return [sys.executable, '-m', 'perturb.main', *self.arguments]
+
+  @property
+  def shell(self) -> str:
+    """What starts it elsewhere, as a line for a shell."""
+    return shlex.join(['python3', '-m', 'perturb.main', *self.arguments])
+
+
+def _module(path: str) -> Any:
+  spec = importlib.util.spec_from_file_location('sweep_config', path)
+  if not pathlib.Path(path).is_file() or spec is None or spec.loader is None:
+    raise UserError(f'--config={path}: no such file of Python')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+def _name(overrides: dict[str, Any]) -> str:
+  last = [field.rsplit('.', 1)[-1] for field in overrides]
+  fields = last if len(set(last)) == len(last) else list(overrides)
+  pairs = ','.join(f'{f}={v}' for f, v in zip(fields, overrides.values(), strict=True))
+  return re.sub(r'[^\w.,=+-]+', '_', pairs).strip('_') or 'run'
+
+
+def _check(overrides: dict[str, Any], fields: dict[str, Any], path: str) -> None:
+  for field in overrides:
+    if field not in fields:
+      hint = did_you_mean(field, list(fields))
+      raise UserError(f'{path}: the config has no field {field!r}{hint}')
+
+
+def jobs_of(path: str, workdir: str, every: Sequence[str] = ()) -> list[Job]:
+  """The runs of a sweep.
+
+  Args:
+    path: of a config file. Its `sweep()` yields, for each run, field -> value, nested fields by
+      dotted names: `{'settings.iterations': 100, 'seed': 1}`. Without one there is a single run.
+    workdir: of the sweep.
+    every: `field=value` for all runs.
+
+  Raises:
+    UserError: for a file or field that is not there, or two runs alike.
+  """
+  module = _module(path)
+  fields = flatten(module.get_config().to_dict())
+  common = dict(item.partition('=')[::2] for item in every)
+  _check(common, fields, '--set')
+  jobs: dict[str, Job] = {}
+  for overrides in module.sweep() if hasattr(module, 'sweep') else [{}]:
+    _check(overrides, fields, path)
+    name = _name(overrides)
+    if name in jobs:
+      raise UserError(f'{path}: two runs of the sweep are named {name!r}')
+    folder = pathlib.Path(workdir) / name
+    values = {**common, **overrides}
+    settings = [f'--config.{field}={value}' for field, value in values.items()]
+    jobs[name] = Job(name, folder, (f'--config={path}', f'--workdir={folder}', *settings))
+  return list(jobs.values())
+
+
+def jobs_of_flags() -> list[Job]:
+  """The runs that the command line asks for."""
+  for flag in (CONFIG, WORKDIR):
+    if not flag.value:
+      example = '--config=configs/sweep.py --workdir=runs/sweep'
+      raise UserError(f'--{flag.name} is required; try {example}')
+  return jobs_of(CONFIG.value, WORKDIR.value, SET.value)
+
+
+def main(function: Callable[[], int]) -> None:
+  """Runs a command of this package; a mistake is one line."""
+
+  def parse(argv: list[str]) -> list[str]:
+    try:
+      rest = flags.FLAGS(argv)
+      if rest[1:]:
+        raise UserError(f'{rest[1]!r} is not understood; a flag is written --name=value')
+      return rest
+    except (flags.Error, UserError) as error:
+      raise SystemExit(f'error: {error}') from error
+
+  def run(_: list[str]) -> None:
+    try:
+      sys.exit(function())
+    except UserError as error:
+      raise SystemExit(f'error: {error}') from error
+
+  app.run(run, flags_parser=parse)
