@@ -24,11 +24,13 @@ from perturb.combine import (
 )
 from perturb.errors import UserError
 from perturb.excitation import contrastive_excitation_backprop, excitation_backprop
+from perturb.explanations import Explanations
 from perturb.extremal import (
   ExtremalResult,
   extremal_perturbation,
   is_monotonic,
   kept_fraction,
+  render_masks,
   smallest_area,
 )
 from perturb.inversion import (
@@ -51,6 +53,7 @@ from perturb.superpixels import superpixels
 __all__ = [
   'METHODS',
   'ChannelResult',
+  'Explanations',
   'ExtremalResult',
   'Inversion',
   'LimeResult',
@@ -93,6 +96,7 @@ __all__ = [
   'occlusion',
   'pixel_inversion',
   'probe_accuracy',
+  'render_masks',
   'rise',
   'selective_norm_grad',
   'smallest_area',

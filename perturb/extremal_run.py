@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import json
-import pathlib
+import sys
 from typing import Any, get_args
+import zlib
 
 import jax
 import jax.numpy as jnp
@@ -37,8 +38,9 @@ from perturb.folder import VERSION, Folder
 from perturb.function import class_scores, default_chunk
 from perturb.nets import Pretrained, load
 from perturb.perturbations import pyramid
+from perturb.places import Layout, Shape
 from perturb.results import RESULTS
-from perturb.run import Experiment, Outcome, Run, Shape, Share
+from perturb.run import Experiment, Outcome, Run, Share
 from perturb.subjects import label_targets
 from perturb.zarr_store import DONE
 
@@ -134,9 +136,11 @@ def experiment_of(
   return Experiment(
     net,
     explain,
-    lambda shape: fields(shape, len(areas), settings),
-    attributes,
-    {'area': ('area', np.asarray(areas, np.float32))},
+    Layout(
+      fields=lambda shape: fields(shape, len(areas), settings),
+      attributes=attributes,
+      constants={'area': ('area', np.asarray(areas, np.float32))},
+    ),
     _wrong,
     targets,
   )
@@ -161,7 +165,7 @@ def explanation(
   """One picture with its stored result.
 
   Raises:
-    UserError: if the picture cannot be read any more, or there is no result.
+    UserError: if the picture cannot be read any more, has changed, or has no result.
   """
   name = dataset.sources[index].name
   picture, _ = dataset.picture(index)
@@ -171,6 +175,8 @@ def explanation(
     return fit_picture(picture, size=size, fit=config.fit, multiple=multiple)
 
   image = at(1)
+  if zlib.crc32(image.tobytes()) != stored.field(name, 'digest'):
+    raise UserError(f'{dataset.sources[index].path}: has changed since it was explained')
   x = jnp.asarray(net.preprocess(image))
   blank = pyramid(x, normalised=config.mode != 'torchray', **_perturbation(net, config))[0]
   target = int(stored.field(name, 'target'))
@@ -283,28 +289,14 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
 
 def _finish(net: Pretrained, dataset: Dataset, folder: Folder, outcome: Outcome) -> None:
   """Tables, figures and the report, once everything is computed."""
-  config = folder.config
-  names = [
-    name for name, status in zip(outcome.names, outcome.status, strict=True) if status == DONE
-  ]
-  if not names:
-    return
-  stored = Explanations(folder.path)
-  totals: dict[str, np.ndarray] = {}
-  rows = stored.rows(names, config.threshold, lambda target: class_name(net, config, target))
-  store.write_table(folder.path / 'scores.csv', SCORES, _counted(rows, totals))
+  pairs = zip(outcome.names, outcome.status, strict=True)
+  names = [name for name, status in pairs if status == DONE]
+  totals = _tabulate(net, folder, names) if names else {}
   summary = _summary(totals, len(names), outcome.failed)
   folder.write('summary.json', json.dumps(summary, indent=2) + '\n')
-  shown = names[: config.figures]
-  index = {source.name: i for i, source in enumerate(dataset.sources)}
-  explanations = [explanation(net, dataset, index[n], config, stored) for n in shown]
-  if explanations:
-    pathlib.Path(folder.path / 'figures').mkdir(exist_ok=True)
-    _draw(folder, explanations)
-    print(format_table(TABLE, [r for e in explanations for r in _table(e, stored.seconds(e.name))]))
-  print(
-    f'\n{len(names)} of {len(names) + outcome.failed} explained; see {folder.path / "report.html"}'
-  )
+  if names[: folder.config.figures]:
+    _show(net, dataset, folder, names[: folder.config.figures])
+  print(f'\n{len(names)} of {len(names) + outcome.failed} explained; see {folder.path}')
   if outcome.computed:
     steady = outcome.seconds - outcome.compile_seconds
     print(
@@ -312,3 +304,28 @@ def _finish(net: Pretrained, dataset: Dataset, folder: Folder, outcome: Outcome)
       f'them compilation; {outcome.computed / steady:.3g} images/s; '
       f'{outcome.waiting / steady:.1%} of the time waiting for pictures'
     )
+
+
+def _tabulate(net: Pretrained, folder: Folder, names: list[str]) -> dict[str, np.ndarray]:
+  """Writes the table of scores; returns its sums."""
+  config, totals = folder.config, dict[str, np.ndarray]()
+  stored = Explanations(folder.path)
+  rows = stored.rows(names, config.threshold, lambda target: class_name(net, config, target))
+  store.write_table(folder.path / 'scores.csv', SCORES, _counted(rows, totals))
+  return totals
+
+
+def _show(net: Pretrained, dataset: Dataset, folder: Folder, names: list[str]) -> None:
+  """Figures, the report and the printed table, of some pictures."""
+  index = {source.name: i for i, source in enumerate(dataset.sources)}
+  stored, shown = Explanations(folder.path), []
+  for name in names:
+    try:
+      shown.append(explanation(net, dataset, index[name], folder.config, stored))
+    except UserError as error:
+      print(f'not drawn: {error}', file=sys.stderr)
+  if shown:
+    (folder.path / 'figures').mkdir(exist_ok=True)
+    _draw(folder, shown)
+    rows = [row for one in shown for row in _table(one, stored.seconds(one.name))]
+    print(format_table(TABLE, rows))

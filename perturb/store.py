@@ -19,7 +19,10 @@ def write_atomically(path: pathlib.Path, data: bytes) -> None:
   """Writes a file that is either there whole or not at all."""
   temporary = path.with_name(path.name + '.partial')
   try:
-    temporary.write_bytes(data)
+    with open(temporary, 'wb') as file:
+      file.write(data)
+      file.flush()
+      os.fsync(file.fileno())
     os.replace(temporary, path)
   except OSError as error:
     with contextlib.suppress(OSError):

@@ -10,6 +10,7 @@ import pytest
 from perturb.data.datasets import open_dataset
 from perturb.errors import UserError
 from perturb.manifest import Manifest
+from perturb.places import Layout
 from perturb.results import results_group, timings_group
 from perturb.run import Experiment, Run
 from perturb.zarr_store import DONE, FAILED, Field
@@ -27,9 +28,11 @@ def experiment(wrong):
   return Experiment(
     small_net(),
     lambda _, share: {'mean': share['x'].mean((1, 2, 3)), 'target': share['target']},
-    lambda _: {'mean': Field(), 'target': Field('int32')},
-    lambda *_: {'made': 'here'},
-    {'area': ('area', np.array([0.1], np.float32))},
+    Layout(
+      lambda _: {'mean': Field(), 'target': Field('int32')},
+      lambda *_: {'made': 'here'},
+      {'area': ('area', np.array([0.1], np.float32))},
+    ),
     wrong,
     lambda label: 10 + label,
   )
