@@ -220,13 +220,12 @@ def _table(explanation: Explanation, seconds: float) -> list[tuple[Any, ...]]:
 def _draw(folder: Folder, explanations: Sequence[Explanation]) -> None:
   """Figures of each picture, the area growth of several, and the report."""
   for one in explanations:
-    name = one.name.replace('/', '_')
     for kind, figure in (
       ('growth', figures.area_growth([one])),
       ('mask', figures.extremal_mask(one)),
       ('scores', figures.score_curves(one)),
     ):
-      folder.write(f'figures/{name}_{kind}.png', figures.png(figure))
+      folder.write(f'figures/{one.name}_{kind}.png', figures.png(figure))
   shape = explanations[0].picture.shape
   alike = [one for one in explanations if one.picture.shape == shape][:GROWTH_ROWS]
   folder.write('figures/growth.png', figures.png(figures.area_growth(alike)))

@@ -14,12 +14,14 @@ from perturb.extremal import (
   extremal_perturbation,
   is_monotonic,
   kept_fraction,
+  render_masks,
   settings_of,
   smallest_area,
 )
 from perturb.function import class_scores
 from perturb.perturbations import blur_pyramid, perturb
 from perturb.solvers import MODES, Penalised, area_weight
+from tests.small_net import small_net
 from tests.test_parity import small_network
 
 SIZE = 48
@@ -237,3 +239,12 @@ def test_settings_change_one_field_of_a_mode():
 @pytest.mark.parametrize('areas', [0.1, [0.1], np.array([0.1]), jnp.array([0.1])])
 def test_areas_may_be_a_number_a_list_or_an_array(areas):
   assert check_areas(areas) == pytest.approx((0.1,))
+
+
+@pytest.mark.parametrize('mode', ['fast', 'paper', 'torchray'])
+def test_masks_are_rendered_again_to_the_last_bit(mode):
+  net, areas = small_net(), (0.1, 0.3)
+  x = np.random.RandomState(0).rand(3, 32, 32, 3).astype(np.float32)
+  result = extremal_perturbation(net, x, 1, areas, mode=mode, iterations=3, chunk=4)
+  masks = render_masks(result.parameters, areas, (32, 32), mode=mode, iterations=3, chunk=4)
+  np.testing.assert_array_equal(masks, result.masks)

@@ -13,6 +13,7 @@ import pytest
 
 from configs import extremal, extremal_paper, extremal_torchray
 from perturb import store
+from perturb.data.digits import load_digits
 from perturb.errors import UserError
 from perturb.explanations import Explanations
 from perturb.extremal import settings_of
@@ -248,3 +249,32 @@ def test_a_channel_of_a_layer_fading_to_black(tmp_path):
   config.layer = 'block.2'
   with pytest.raises(UserError, match="'blocks.2'"):
     run(config, str(tmp_path / 'other'))
+
+
+def test_labels_are_explained_and_what_is_lost_is_said(tmp_path, capsys):
+  """Digits in folders named by class: one cannot be read, one changes afterwards."""
+  for digit in (3, 7):
+    (tmp_path / 'data' / str(digit)).mkdir(parents=True)
+    for i in (0, 1):
+      path = tmp_path / 'data' / str(digit) / f'{i}.png'
+      Image.fromarray(load_digits().images[500 * digit + i]).save(path)
+  (tmp_path / 'data' / '7' / '1.png').write_bytes(b'damaged')
+  config = extremal.get_config()
+  config.network, config.weights, config.target = 'mnist', 'random', 'label'
+  config.images, config.areas = f'classes:{tmp_path}/data', (0.2,)
+  config.settings.iterations = 3
+  out = tmp_path / 'out'
+  assert run(config, str(out)) == 1
+  with open(out / 'scores.csv') as file:
+    rows = {row['image']: (row['target'], row['label']) for row in csv.DictReader(file)}
+  assert rows == {'3_0': ('3', '0'), '3_1': ('3', '0'), '7_0': ('7', '1')}
+  summary = json.loads((out / 'summary.json').read_text())
+  assert (summary['images'], summary['done'], summary['failed']) == (4, 3, 1)
+  assert (out / 'figures' / '7_0_mask.png').exists()
+
+  Image.fromarray(load_digits().images[0]).save(tmp_path / 'data' / '3' / '0.png')
+  assert run(config, str(out)) == 1
+  assert '3/0.png: has changed since it was explained' in capsys.readouterr().err
+  page = (out / 'report.html').read_text()
+  items = json.loads(page.split('id="data">')[1].split('</script>')[0])['items']
+  assert [item['name'] for item in items] == ['3_1', '7_0']

@@ -1,11 +1,13 @@
 """The loop over a dataset, with an experiment that costs nothing."""
 
 import csv
+import struct
 
 import ml_collections
 import numpy as np
 from PIL import Image
 import pytest
+from tensorboardX.proto.event_pb2 import Event
 
 from perturb.data.datasets import open_dataset
 from perturb.errors import UserError
@@ -13,6 +15,7 @@ from perturb.manifest import Manifest
 from perturb.places import Layout
 from perturb.results import results_group, timings_group
 from perturb.run import Experiment, Run
+from perturb.subjects import label_targets
 from perturb.zarr_store import DONE, FAILED, Field
 from tests.small_net import small_net
 from tests.test_datasets import picture
@@ -59,7 +62,7 @@ def means(folder, group='32x32'):
 def test_a_ragged_run_stores_each_image_once_in_order(pictures, tmp_path):
   out = tmp_path / 'out'
   outcome = go(out, f'classes:{pictures}')
-  assert outcome.names == [f'class{i // 4}/{i}.png' for i in range(7)]
+  assert outcome.names == [f'class{i // 4}_{i}' for i in range(7)]
   assert outcome.status.tolist() == [DONE] * 7 and outcome.failed == 0 and outcome.computed == 7
   expected = [picture(i, (32, 32)).mean() / 255 for i in range(7)]
   np.testing.assert_allclose(means(out), expected, rtol=1e-5)
@@ -98,14 +101,14 @@ def test_failures_are_named_and_tried_again(pictures, tmp_path):
   assert outcome.status.tolist() == [DONE, DONE, FAILED, FAILED, DONE, FAILED, DONE]
   with open(out / 'failures.csv', newline='') as file:
     reasons = {row['image']: row['reason'] for row in csv.DictReader(file)}
-  assert reasons['class0/3.png'] == f'{pictures}/class0/3.png: NaN'
-  assert 'not an image' in reasons['class0/2.png'] and 'empty' in reasons['class1/5.png']
+  assert reasons['class0_3'] == f'{pictures}/class0/3.png: NaN'
+  assert 'not an image' in reasons['class0_2'] and 'empty' in reasons['class1_5']
   assert np.isnan(means(out)[[2, 3, 5]]).all()
   (pictures / 'class0' / '2.png').write_bytes(good)
   outcome = go(out, images)
   assert outcome.failed == 1 and outcome.computed == 2
   with open(out / 'failures.csv', newline='') as file:
-    assert [row['image'] for row in csv.DictReader(file)] == ['class1/5.png']
+    assert [row['image'] for row in csv.DictReader(file)] == ['class1_5']
 
 
 def test_images_can_be_added_but_not_replaced(pictures, tmp_path):
@@ -136,3 +139,35 @@ def test_results_are_readable_while_the_run_goes_on(pictures, tmp_path):
 
   go(out, f'classes:{pictures}', wrong=look)
   assert seen == [0, 0, 2, 2, 4, 4, 6]
+
+
+def test_metrics_are_what_tensorboard_reads(pictures, tmp_path):
+  go(tmp_path / 'out', f'classes:{pictures}')
+  (path,) = (tmp_path / 'out' / 'metrics').iterdir()
+  data, events = path.read_bytes(), []
+  while data:  # Length, its checksum, an event, its checksum.
+    (length,) = struct.unpack('<Q', data[:8])
+    events.append(Event.FromString(data[12 : 12 + length]))
+    data = data[16 + length :]
+  assert events[0].file_version == 'brain.Event:2'
+  values = {(e.step, v.tag): v.simple_value for e in events for v in e.summary.value}
+  assert {step for step, _ in values} >= {2, 4, 6, 7}
+  for tag in ('images_per_second', 'compile_seconds', 'peak_memory_bytes'):
+    assert values[7, tag] > 0
+  assert values[7, 'failed'] == 0
+
+
+def test_labels_become_classes_of_the_network(pictures):
+  dataset = open_dataset(f'classes:{pictures}')
+  with pytest.raises(UserError, match="2 classes, the network 5, .* by name, and .*'class0'"):
+    label_targets(small_net(), dataset)
+  for old, new in (('class0', 'eel'), ('class1', 'bee')):
+    (pictures / old).rename(pictures / new)
+  targets = label_targets(small_net(), open_dataset(f'classes:{pictures}'))
+  assert [targets(label) for label in (0, 1)] == [1, 4]
+  for name in ('ant', 'cat', 'dog'):
+    (pictures / name).mkdir()
+  targets = label_targets(small_net(), open_dataset(f'classes:{pictures}'))
+  assert [targets(label) for label in range(5)] == [0, 1, 2, 3, 4]
+  with pytest.raises(UserError, match='have no labels'):
+    label_targets(small_net(), open_dataset('chelsea'))

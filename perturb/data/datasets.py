@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from perturb.data.images import File, ImageError, Source, find_images, open_picture, picture_size
+from perturb.data.images import (
+  File,
+  ImageError,
+  Source,
+  find_images,
+  open_picture,
+  picture_size,
+  unique_names,
+)
 from perturb.errors import UserError, did_you_mean
 
 
@@ -120,20 +128,27 @@ def _open_classes(folder: str) -> Dataset:
   classes = sorted(path for path in root.iterdir() if path.is_dir())
   if not classes:
     raise UserError(f'config.images: {folder!r} has no subfolder; it takes one for each class')
-  sources: list[Source] = []
+  files: list[pathlib.Path] = []
   first: list[int] = []  # Of each class.
   empty = []
   for path in classes:
-    first.append(len(sources))
-    files = sorted(file for file in path.iterdir() if file.is_file())
-    sources += [Source(f'{path.name}/{file.name}', str(file)) for file in files]
-    if not files:
+    first.append(len(files))
+    files += sorted(file for file in path.iterdir() if file.is_file())
+    if len(files) == first[-1]:
       empty.append(f'images: the folder {str(path)!r} holds no file')
+  names = unique_names([_name_in_class(file) for file in files])
+  sources = [Source(name, str(file)) for name, file in zip(names, files, strict=True)]
 
   def read(index: int) -> Record:
     return Record(sources[index].path, bisect.bisect_right(first, index) - 1)
 
   return Dataset(sources, read, tuple(path.name for path in classes), tuple(empty))
+
+
+def _name_in_class(file: pathlib.Path) -> str:
+  """`n01440764_10026` for `n01440764/n01440764_10026.JPEG` and for `n01440764/10026.JPEG`."""
+  label = file.parent.name
+  return file.stem if file.stem.startswith(f'{label}_') else f'{label}_{file.stem}'
 
 
 def _open_tfds(name: str, split: str, data_dir: str) -> Dataset:

@@ -50,7 +50,8 @@ def _matches(pattern: str) -> list[str]:
   return sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
 
 
-def _unique(names: list[str]) -> Iterator[str]:
+def unique_names(names: list[str]) -> Iterator[str]:
+  """The names, with a number after those that came before in whatever case."""
   seen: set[str] = set()
   for name in names:
     candidate, count = name, 2
@@ -83,7 +84,7 @@ def find_images(images: str) -> tuple[list[Source], list[str]]:
     elif not found:
       problems.append(f'images: {item!r} does not exist{did_you_mean(item, list(bundled))}')
     paths += found
-  names = _unique([pathlib.Path(path).stem for path in paths])
+  names = unique_names([pathlib.Path(path).stem for path in paths])
   return [Source(name, path) for name, path in zip(names, paths, strict=True)], problems
 
 
