@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
 
@@ -24,7 +25,8 @@ from perturb.errors import UserError
 from perturb.figures import STYLE, png
 from perturb.folder import flatten
 
-VALUE = flags.DEFINE_string('value', 'kept', 'What is plotted: a column of summary.csv.')
+VALUE = flags.DEFINE_string('value', '', "What is plotted: a column of summary.csv; '' for 'kept'.")
+NAMED = 12  # Lines of a plot that have names.
 
 
 class Finished(NamedTuple):
@@ -82,49 +84,56 @@ def varied(runs: Sequence[Finished]) -> list[str]:
   return [n for n in names if len({json.dumps(run.config.get(n)) for run in runs}) > 1]
 
 
+def measures(runs: Sequence[Finished]) -> list[str]:
+  """The columns of what was measured, the area first where there is one."""
+  return list(dict.fromkeys(name for run in runs for row in run.summary['rows'] for name in row))
+
+
 def table(runs: Sequence[Finished]) -> tuple[list[str], list[list[Any]]]:
-  """(header, rows): a row for each run and area."""
-  fields = varied(runs)
-  measures = list(dict.fromkeys(m for r in runs for v in r.summary['areas'].values() for m in v))
-  header = ['run', *fields, 'images', 'done', 'failed', 'area', *measures]
+  """(header, rows): a row for each run, and area where its task has some."""
+  fields, columns = varied(runs), measures(runs)
+  header = ['run', *fields, 'images', 'done', 'failed', *columns]
   rows = []
   for run in runs:
     first = [run.name, *(run.config.get(field) for field in fields)]
     first += [run.summary[name] for name in ('images', 'done', 'failed')]
-    for area, values in run.summary['areas'].items():
-      rows.append([*first, area, *(f'{values[name]:.6g}' for name in measures)])
+    for row in run.summary['rows']:
+      rows.append([*first, *(f'{row[name]:.6g}' for name in columns)])
   return header, rows
 
 
 def plot(runs: Sequence[Finished], value: str) -> Figure:
-  """Left: the value over the areas, a line a run. Right: its mean, over each field that varies."""
-  fields = varied(runs)
+  """The value over the areas, a line a run; and its mean over each field that varies."""
+  fields, by_area = varied(runs), 'area' in measures(runs)
   colours = matplotlib.colormaps['viridis'](np.linspace(0, 0.9, len(runs)))
   with matplotlib.rc_context(STYLE):
-    panels = 1 + len(fields)
-    figure = Figure(figsize=(2.9 * panels, 2.5), layout='constrained')
-    axes = np.atleast_1d(figure.subplots(1, panels, sharey=False))
-    for run, colour in zip(runs, colours, strict=True):
-      areas = sorted(run.summary['areas'], key=float)
-      values = [run.summary['areas'][area][value] for area in areas]
-      label = run.name if len(runs) <= 12 else None
-      percent = [100 * float(area) for area in areas]
-      axes[0].plot(percent, values, '-o', markersize=2.5, linewidth=1, color=colour, label=label)
-    axes[0].set_xlabel('area of the region (%)')
-    axes[0].set_ylabel(f'{value}, mean over images')
-    if len(runs) <= 12:
-      axes[0].legend(frameon=False, fontsize=5.5)
-    for axis, field in zip(axes[1:], fields, strict=True):
+    count = max(1, by_area + len(fields))
+    figure = Figure(figsize=(2.9 * count, 2.5), layout='constrained')
+    axes = list(figure.subplots(1, count, squeeze=False)[0])
+    if by_area:
+      _over_areas(axes.pop(0), runs, value, colours)
+    for axis, field in zip(axes, fields or ['run'], strict=False):
       numeric = _numeric(runs, field)
-      shown = [run.config.get(field) for run in runs]
+      shown = [run.config.get(field, run.name) for run in runs]
       positions = shown if numeric else [str(one) for one in shown]
-      means = [np.mean([v[value] for v in run.summary['areas'].values()]) for run in runs]
+      means = [np.mean([row[value] for row in run.summary['rows']]) for run in runs]
       axis.scatter(positions, means, c=colours, s=14)
       if numeric and len(set(positions)) <= 6:
         axis.set_xticks(list(set(positions)))
       axis.set_xlabel(field)
-      axis.set_ylabel(f'{value}, mean over areas')
+      axis.set_ylabel(f'{value}, mean over {"areas" if by_area else "images"}')
   return figure
+
+
+def _over_areas(axes: Axes, runs: Sequence[Finished], value: str, colours: np.ndarray) -> None:
+  for run, colour in zip(runs, colours, strict=True):
+    rows = sorted(run.summary['rows'], key=lambda row: row['area'])
+    percent, values = [100 * row['area'] for row in rows], [row[value] for row in rows]
+    axes.plot(percent, values, '-o', markersize=2.5, linewidth=1, color=colour, label=run.name)
+  axes.set_xlabel('area of the region (%)')
+  axes.set_ylabel(f'{value}, mean over images')
+  if len(runs) <= NAMED:
+    axes.legend(frameon=False, fontsize=5.5, loc='upper left', bbox_to_anchor=(1, 1.03))
 
 
 def summary() -> int:
@@ -135,24 +144,24 @@ def summary() -> int:
   runs, others = read_runs(workdir)
   for name in others:
     print(f'not finished: {name}', file=sys.stderr)
-  if not runs:
-    return 1
+  columns = [name for name in measures(runs) if name != 'area']
+  if not columns:
+    raise UserError(f'{workdir}: no run has finished yet')
+  value = VALUE.value or ('kept' if 'kept' in columns else columns[0])
+  if value not in columns:
+    raise UserError(f'--value={value} is not one of {", ".join(columns)}')
   header, rows = table(runs)
-  measures = header[header.index('area') + 1 :]
-  if VALUE.value not in measures:
-    raise UserError(f'--value={VALUE.value} is not one of {", ".join(measures)}')
   store.write_table(workdir / 'summary.csv', header, rows)
-  store.write_atomically(workdir / 'summary.png', png(plot(runs, VALUE.value)))
-  means = [
+  store.write_atomically(workdir / 'summary.png', png(plot(runs, value)))
+  shown = [
     (
       run.name,
       f'{run.summary["done"]} of {run.summary["images"]}',
-      *(f'{v[VALUE.value]:.3f}' for v in run.summary['areas'].values()),
+      ' '.join(f'{row[value]:.3f}' for row in run.summary['rows']),
     )
     for run in runs
   ]
-  areas = [f'{VALUE.value} {area}' for area in runs[0].summary['areas']]
-  print(format_table(('run', 'images', *areas), means))
+  print(format_table(('run', 'images', value), shown))
   print(f'\nsee {workdir / "summary.csv"} and {workdir / "summary.png"}')
   return 0
 

@@ -47,6 +47,7 @@ from perturb.meta import meta_saliency
 from perturb.methods import METHODS
 from perturb.minimal import MinimalImage, minimal_image
 from perturb.occlusion import occlusion, variable_occlusion
+from perturb.results import Results
 from perturb.rise import rise
 from perturb.superpixels import superpixels
 
@@ -59,6 +60,7 @@ __all__ = [
   'LimeResult',
   'MeaningfulResult',
   'MinimalImage',
+  'Results',
   'UserError',
   'activation_maximisation',
   'cam',

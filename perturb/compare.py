@@ -90,7 +90,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   net = load_network(config)
   options = {method: options_of(config, method) for method in config.methods}
   if 'expected_gradients' in options:
-    options['expected_gradients']['references'] = _references(net, config)
+    options['expected_gradients']['references'] = references_of(net, config)
   folder = Heatmaps(workdir, config)
   progress, failures = Progress(None, 'image'), list[Failure]()
   rows = []
@@ -105,7 +105,8 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   return len(failures)
 
 
-def _references(net: Pretrained, config: ml_collections.ConfigDict) -> np.ndarray:
+def references_of(net: Pretrained, config: ml_collections.ConfigDict) -> np.ndarray:
+  """The images that `config.references` names, as the network takes them: `[R, H, W, C]`."""
   found, problems = find_images(config.references)
   if problems:
     raise UserError(f'config.references: {problems[0]}')

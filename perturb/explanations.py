@@ -1,18 +1,15 @@
 """Extremal perturbations that a run has stored: what figures and notebooks read."""
 
 from collections.abc import Callable, Iterator, Sequence
-import os
-import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from perturb.errors import UserError, did_you_mean
 from perturb.extremal import ExtremalResult, kept_fraction, render_masks, smallest_area
-from perturb.manifest import Manifest, group_shape, names_by_row
-from perturb.results import results_group, timings_group
+from perturb.manifest import group_shape, names_by_row
+from perturb.results import Results
 from perturb.solvers import Settings, lattice_shape
-from perturb.zarr_store import DONE, Field, Group, read_attributes
+from perturb.zarr_store import Field, Group, read_attributes
 
 PER_IMAGE = ('full_score', 'blank_score')
 PER_AREA = ('mean_area', 'share_area', 'scores', 'deleted_scores', 'binary_scores')
@@ -62,7 +59,7 @@ def fields(shape: tuple[int, int], areas: int, settings: Settings) -> dict[str, 
   }
 
 
-class Explanations:
+class Explanations(Results):
   """The results in a workdir of configs/extremal.py, while the run goes on or after.
 
   Example:
@@ -71,53 +68,7 @@ class Explanations:
     ['chelsea', 'coffee']
     >>> found['chelsea'].masks.shape
     (1, 6, 224, 224)
-
-  Args:
-    workdir: of the run.
-
-  Attributes:
-    names: of the images that are done, in the order of the run.
-
-  Raises:
-    UserError: if there is no run there.
   """
-
-  def __init__(self, workdir: str | os.PathLike[str]):
-    self.workdir = pathlib.Path(workdir)
-    self.manifest = Manifest(self.workdir / 'images.csv')
-    if not self.manifest.entries:
-      raise UserError(f'{self.workdir}: holds no results of configs/extremal.py')
-    self._groups = {name: results_group(self.workdir, name) for name in self.manifest.counts}
-    status = {name: group.read('status') for name, group in self._groups.items()}
-    entries = self.manifest.entries
-    self.names = [n for n, entry in entries.items() if status[entry.group][entry.row] == DONE]
-    self._done = set(self.names)
-
-  def __len__(self) -> int:
-    return len(self.names)
-
-  def _check(self, name: str) -> None:
-    if name not in self.manifest.entries:
-      hint = did_you_mean(name, list(self.manifest.entries))
-      raise UserError(f'{self.workdir}: there is no image {name!r}{hint}')
-    if name not in self._done:
-      raise UserError(f'{self.workdir}: the image {name!r} is not done, or failed')
-
-  def field(self, name: str, field: str) -> np.ndarray:
-    """A field of an image, as `target` or `digest`.
-
-    Raises:
-      UserError: for an image that is not there, with its near matches.
-    """
-    self._check(name)
-    entry = self.manifest.entries[name]
-    return self._groups[entry.group].read(field, [entry.row])[0]
-
-  def seconds(self, name: str) -> float:
-    """How long an image took, without compilation: its share of its batch."""
-    self._check(name)
-    entry = self.manifest.entries[name]
-    return float(timings_group(self.workdir, entry.group).read('seconds', [entry.row])[0])
 
   def __getitem__(self, name: str) -> ExtremalResult:
     """The result of an image, B = 1; without its histories (T = 0).
@@ -128,21 +79,19 @@ class Explanations:
     Raises:
       UserError: for an image that is not there, with its near matches.
     """
-    self._check(name)
-    entry = self.manifest.entries[name]
-    group = self._groups[entry.group]
-    shape, made = group_shape(entry.group), read_attributes(group.path)
-    first = entry.row // made['block'] * made['block']
-    rows = range(first, min(first + made['block'], self.manifest.counts[entry.group]))
-    parameters = np.zeros((made['block'], *group.read('parameters', [entry.row]).shape[1:]), 'f4')
+    group, row = self.place(name)
+    shape, made = group_shape(group.path.name), read_attributes(group.path)
+    first = row // made['block'] * made['block']
+    rows = range(first, min(first + made['block'], self.manifest.counts[group.path.name]))
+    parameters = np.zeros((made['block'], *group.read('parameters', [row]).shape[1:]), 'f4')
     parameters[: len(rows)] = np.nan_to_num(group.read('parameters', list(rows)))
     areas = group.read('area')
     masks = render_masks(
       parameters, areas, shape, mode=made['mode'], chunk=made['chunk'], **made['settings']
     )
-    one = entry.row - first
+    one = row - first
     empty = np.zeros((1, len(areas), 0), np.float32)
-    arrays: dict[str, Any] = {field: group.read(field, [entry.row]) for field in _NUMBERS}
+    arrays: dict[str, Any] = {field: group.read(field, [row]) for field in _NUMBERS}
     arrays |= {'areas': areas, 'rewards': empty, 'area_losses': empty}
     arrays['masks'] = np.asarray(masks)[one : one + 1]
     arrays['parameters'] = parameters[one : one + 1]
@@ -161,7 +110,7 @@ class Explanations:
     wanted = set(names)
     for group, by_row in names_by_row(self.manifest.entries).items():
       chosen = {row: name for row, name in by_row.items() if name in wanted}
-      yield from self._rows_of(self._groups[group], chosen, threshold, class_name)
+      yield from self._rows_of(self.groups[group], chosen, threshold, class_name)
 
   def _rows_of(
     self, group: Group, names: dict[int, str], threshold: float, class_name: Callable[[int], str]

@@ -1,10 +1,7 @@
 """The experiment of configs/extremal.py: extremal perturbations of a dataset."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-import json
-import sys
 from typing import Any, get_args
-import zlib
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +9,17 @@ import ml_collections
 import numpy as np
 
 from perturb import figures, report, store
-from perturb.console import duration, format_table
-from perturb.data.datasets import Dataset, open_dataset
-from perturb.data.images import Fit, fit_picture
+from perturb.console import format_table
+from perturb.data.datasets import Dataset
+from perturb.dataset_task import (
+  FREE,
+  check_least,
+  check_run,
+  dataset_of,
+  drawable,
+  pictures_of,
+  run_over,
+)
 from perturb.errors import UserError, check_choice
 from perturb.explanations import (
   PER_AREA,
@@ -39,36 +44,24 @@ from perturb.function import class_scores, default_chunk
 from perturb.nets import Pretrained, load
 from perturb.perturbations import pyramid
 from perturb.places import Layout, Shape
-from perturb.results import RESULTS
-from perturb.run import Experiment, Outcome, Run, Share
-from perturb.subjects import label_targets
-from perturb.zarr_store import DONE
+from perturb.run import Experiment, Share
+from perturb.subjects import targets_of
 
 TABLE = ('image', 'class', 'area asked', 'area got', 'score kept', 'a*', 'seconds')
 GROWTH_ROWS = 8  # Pictures in figures/growth.png: the first ones of one shape.
 MEANS = ('mean_area', 'score', 'deleted_score', 'full_score', 'kept')  # In summary.json.
-FREE = ('images', 'split', 'data_dir', 'workers', 'figures', 'threshold')
 
 Row = tuple[Any, ...]
 
 
 def _check(config: ml_collections.ConfigDict) -> None:
   """Everything that can be refused before any work is done."""
+  check_run(config)
   check_areas(config.areas)
   settings_of(config.mode, **config.settings)
-  for name, choices in (
-    ('fit', Fit),
-    ('game', Game),
-    ('objective', Objective),
-    ('perturbation', Perturbation),
-  ):
+  for name, choices in (('game', Game), ('objective', Objective), ('perturbation', Perturbation)):
     check_choice(f'config.{name}', config[name], get_args(choices))
-  for name, smallest in (
-    ('levels', 2), ('chunk', 0), ('sigma_max', 0), ('batch', 0), ('workers', 1), ('multiple', 1),
-    ('figures', 0),
-  ):  # fmt: skip
-    if config[name] < smallest:
-      raise UserError(f'config.{name} must be at least {smallest}, not {config[name]}')
+  check_least(config, levels=2, chunk=0, sigma_max=0)
   iterations = config.settings.get('iterations', 1)
   if iterations < 1:
     raise UserError(f'config.settings.iterations must be at least 1, not {iterations}')
@@ -78,20 +71,20 @@ def _targets(
   net: Pretrained, dataset: Dataset, config: ml_collections.ConfigDict
 ) -> Callable[[int], int]:
   """Label of the dataset -> index of what is explained, -1 for the class predicted."""
-  if config.target == 'label' and not config.layer:
-    return label_targets(net, dataset)
-  if config.layer:
-    if not config.target.isdigit():
-      raise UserError(
-        f'config.target: a channel of {config.layer} is a number, not {config.target!r}'
-      )
-    one = int(config.target)
-    channels = net.shapes([config.layer])[config.layer].shape[-1]
-    if one >= channels:
-      raise UserError(f'config.target: {config.layer} has channels 0 to {channels - 1}, not {one}')
-  else:
-    one = -1 if config.target == '' else net.class_index(config.target)
-  return lambda _: one
+  if not config.layer:
+    return targets_of(net, dataset, config)
+  net.part(stop=config.layer)  # Refuses a layer that is not there.
+  if not config.target.isdigit():
+    raise UserError(
+      f'config.target: a channel of {config.layer} is a number, not {config.target!r}'
+    )
+  channel = int(config.target)
+  channels = net.shapes([config.layer])[config.layer].shape[-1]
+  if channel >= channels:
+    raise UserError(
+      f'config.target: {config.layer} has channels 0 to {channels - 1}, not {channel}'
+    )
+  return lambda _: channel
 
 
 def _perturbation(net: Pretrained, config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -168,15 +161,7 @@ def explanation(
     UserError: if the picture cannot be read any more, has changed, or has no result.
   """
   name = dataset.sources[index].name
-  picture, _ = dataset.picture(index)
-
-  def at(scale: int) -> np.ndarray:
-    size, multiple = scale * net.size, scale * config.multiple
-    return fit_picture(picture, size=size, fit=config.fit, multiple=multiple)
-
-  image = at(1)
-  if zlib.crc32(image.tobytes()) != stored.field(name, 'digest'):
-    raise UserError(f'{dataset.sources[index].path}: has changed since it was explained')
+  image, picture = pictures_of(net, dataset, index, config, stored)
   x = jnp.asarray(net.preprocess(image))
   blank = pyramid(x, normalised=config.mode != 'torchray', **_perturbation(net, config))[0]
   target = int(stored.field(name, 'target'))
@@ -186,7 +171,7 @@ def explanation(
     target,
     float(stored.field(name, 'probability')),
     image,
-    at(2),
+    picture,
     net.to_image(np.asarray(blank)),
     config.threshold,
     stored[name],
@@ -243,19 +228,6 @@ def _counted(rows: Iterable[Row], totals: dict[str, np.ndarray]) -> Iterator[Row
     yield row
 
 
-def _summary(totals: Mapping[str, np.ndarray], done: int, failed: int) -> dict[str, Any]:
-  """What a run has come to, in numbers; means over the images, by area."""
-  return {
-    'images': done + failed,
-    'done': done,
-    'failed': failed,
-    'areas': {
-      area: dict(zip(MEANS, (sums[1:] / sums[0]).tolist(), strict=True))
-      for area, sums in totals.items()
-    },
-  }
-
-
 def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   """Explains the images of a config; what a workdir already holds is not computed again.
 
@@ -275,54 +247,36 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
     UserError: for a config that cannot be run at all, or a workdir that cannot be written any more.
   """
   _check(config)
-  dataset = open_dataset(config.images, config.split, config.data_dir)
+  dataset = dataset_of(config)
   net = load(config.network, config.weights, config.preprocessing, config.class_names)
-  net.part(stop=config.layer or None)  # Refuses a layer that is not there.
-  targets = _targets(net, dataset, config)
-  folder = Folder(workdir, config, RESULTS, free=FREE)
-  outcome = Run(experiment_of(net, config, targets), dataset, config, folder.path)()
-  if jax.process_index() == 0:
-    _finish(net, dataset, folder, outcome)
-  return outcome.failed
+  experiment = experiment_of(net, config, _targets(net, dataset, config))
+
+  def finish(folder: Folder, names: list[str]) -> list[dict[str, Any]]:
+    if names[: config.figures]:
+      _show(net, dataset, folder, names[: config.figures])
+    return _tabulate(net, folder, names)
+
+  return run_over(experiment, dataset, config, workdir, finish, free=(*FREE, 'threshold'))
 
 
-def _finish(net: Pretrained, dataset: Dataset, folder: Folder, outcome: Outcome) -> None:
-  """Tables, figures and the report, once everything is computed."""
-  pairs = zip(outcome.names, outcome.status, strict=True)
-  names = [name for name, status in pairs if status == DONE]
-  totals = _tabulate(net, folder, names) if names else {}
-  summary = _summary(totals, len(names), outcome.failed)
-  folder.write('summary.json', json.dumps(summary, indent=2) + '\n')
-  if names[: folder.config.figures]:
-    _show(net, dataset, folder, names[: folder.config.figures])
-  print(f'\n{len(names)} of {len(names) + outcome.failed} explained; see {folder.path}')
-  if outcome.computed:
-    steady = outcome.seconds - outcome.compile_seconds
-    print(
-      f'{outcome.computed} in {duration(outcome.seconds)}, {duration(outcome.compile_seconds)} of '
-      f'them compilation; {outcome.computed / steady:.3g} images/s; '
-      f'{outcome.waiting / steady:.1%} of the time waiting for pictures'
-    )
-
-
-def _tabulate(net: Pretrained, folder: Folder, names: list[str]) -> dict[str, np.ndarray]:
-  """Writes the table of scores; returns its sums."""
+def _tabulate(net: Pretrained, folder: Folder, names: list[str]) -> list[dict[str, Any]]:
+  """Writes the table of scores; returns its means over the images, by area."""
   config, totals = folder.config, dict[str, np.ndarray]()
   stored = Explanations(folder.path)
   rows = stored.rows(names, config.threshold, lambda target: class_name(net, config, target))
   store.write_table(folder.path / 'scores.csv', SCORES, _counted(rows, totals))
-  return totals
+  return [
+    {'area': float(area), **dict(zip(MEANS, (sums[1:] / sums[0]).tolist(), strict=True))}
+    for area, sums in totals.items()
+  ]
 
 
 def _show(net: Pretrained, dataset: Dataset, folder: Folder, names: list[str]) -> None:
   """Figures, the report and the printed table, of some pictures."""
-  index = {source.name: i for i, source in enumerate(dataset.sources)}
-  stored, shown = Explanations(folder.path), []
-  for name in names:
-    try:
-      shown.append(explanation(net, dataset, index[name], folder.config, stored))
-    except UserError as error:
-      print(f'not drawn: {error}', file=sys.stderr)
+  stored = Explanations(folder.path)
+  shown = drawable(
+    dataset, names, lambda index, _: explanation(net, dataset, index, folder.config, stored)
+  )
   if shown:
     (folder.path / 'figures').mkdir(exist_ok=True)
     _draw(folder, shown)

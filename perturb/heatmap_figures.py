@@ -110,3 +110,26 @@ def comparison(rows: Sequence[Row], methods: Sequence[str]) -> Figure:
           )
         bare(axes)
   return figure
+
+
+def sheet(pictures: Sequence[tuple[str, np.ndarray, np.ndarray]], title: str) -> Figure:
+  """Pictures in a row, and under each its heatmap by one method.
+
+  Args:
+    pictures: (class name, picture uint8 `[2H, 2W, 3]`, heatmap `[H, W]`), of one shape.
+    title: of the method.
+  """
+  aspect = pictures[0][1].shape[1] / pictures[0][1].shape[0]
+  with matplotlib.rc_context(STYLE):
+    figure = Figure(figsize=(PANEL * aspect * len(pictures), PANEL * 2.08))
+    axes = figure.subplots(
+      2, len(pictures), squeeze=False, gridspec_kw={'wspace': 0.04, 'hspace': 0.04}
+    )
+    for (name, picture, heatmap), (above, below) in zip(pictures, axes.T, strict=True):
+      above.imshow(picture)
+      above.set_title(name, fontsize=6.5, pad=2.5)
+      below.imshow(colour(heatmap, picture))
+      bare(above)
+      bare(below)
+    axes[1, 0].set_ylabel(title, fontsize=6.5, labelpad=2.5)
+  return figure

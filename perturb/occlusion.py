@@ -51,8 +51,9 @@ def disc(radius: float, softness: float, shape: tuple[int, int]) -> np.ndarray:
   """A disc `[2H - 1, 2W - 1]` in the middle, blurred by a Gaussian of sigma `softness` pixels."""
   axes = [np.arange(2 * n - 1) - (n - 1) for n in shape]
   inside = np.hypot(axes[0][:, None], axes[1][None]) <= radius
-  hard = jnp.asarray(inside, jnp.float32)[..., None]
-  return np.asarray(blur(hard, softness)[..., 0] if softness else hard[..., 0])
+  with jax.ensure_compile_time_eval():  # Also where the method itself is compiled.
+    hard = jnp.asarray(inside, jnp.float32)[..., None]
+    return np.asarray(blur(hard, softness)[..., 0] if softness else hard[..., 0])
 
 
 def _disc_at(template: jax.Array, place: jax.Array, shape: tuple[int, int]) -> jax.Array:

@@ -12,7 +12,15 @@ from perturb.data.images import ImageError, Source, fitted_shape
 from perturb.data.loader import load_ahead
 from perturb.function import default_chunk
 from perturb.manifest import Manifest, group_name, group_shape
-from perturb.results import COMMON, RESULTS, SECONDS, TIMINGS, results_group, timings_group
+from perturb.results import (
+  COMMON,
+  RESULTS,
+  SECONDS,
+  TIMINGS,
+  manifest_of,
+  results_group,
+  timings_group,
+)
 from perturb.zarr_store import Field, read_attributes, write_constant, write_group
 
 LARGEST_BLOCK = 64  # Images.
@@ -34,11 +42,6 @@ class Layout(NamedTuple):
   fields: Callable[[Shape], dict[str, Field]]
   attributes: Callable[[Shape, int], dict[str, Any]]
   constants: Mapping[str, tuple[str, np.ndarray]]
-
-
-def manifest_of(workdir: pathlib.Path) -> Manifest:
-  """The images of a workdir."""
-  return Manifest(workdir / 'images.csv')
 
 
 def place_images(

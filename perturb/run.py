@@ -26,8 +26,8 @@ from perturb.failures import Failures
 from perturb.manifest import Manifest
 from perturb.metrics import Metrics, peak_memory
 from perturb.nets import Pretrained
-from perturb.places import Layout, manifest_of, place_images
-from perturb.results import RESULTS, results_group, timings_group
+from perturb.places import Layout, place_images
+from perturb.results import RESULTS, manifest_of, results_group, timings_group
 from perturb.zarr_store import DONE, FAILED, read_attributes
 
 Share = dict[str, jax.Array]  # 'x' [n, H, W, C] and 'target' [n], -1 for the class predicted.

@@ -71,6 +71,20 @@ def label_targets(net: Pretrained, dataset: Dataset) -> Callable[[int], int]:
   return lambda label: classes[label]
 
 
+def targets_of(
+  net: Pretrained, dataset: Dataset, config: ml_collections.ConfigDict
+) -> Callable[[int], int]:
+  """Label of the dataset -> index of the class that a config names, -1 for the one predicted.
+
+  Raises:
+    UserError: for a class that is not there, or labels that are no classes.
+  """
+  if config.target == 'label':
+    return label_targets(net, dataset)
+  one = -1 if config.target == '' else net.class_index(config.target)
+  return lambda _: one
+
+
 def load_subject(
   net: Pretrained, dataset: Dataset, index: int, config: ml_collections.ConfigDict
 ) -> Subject:
@@ -87,12 +101,8 @@ def load_subject(
   scores = np.asarray(class_scores(net(jnp.asarray(x[None]))))[0]
   if not np.isfinite(scores).all():
     raise UserError(f'{source.path}: the network gives a score that is not a number')
-  if config.target == '':
-    target = int(scores.argmax())
-  elif config.target == 'label':
-    target = label_targets(net, dataset)(-1 if label is None else label)
-  else:
-    target = net.class_index(config.target)
+  target = targets_of(net, dataset, config)(-1 if label is None else label)
+  target = int(scores.argmax()) if target < 0 else target
   return Subject(source, image, picture, x, target, net.class_name(target))
 
 

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import ml_collections
 
-from perturb import channel_study, compare, extremal_run
+from perturb import channel_study, compare, extremal_run, heatmap_run
 from perturb.studies import adversarial_study, experiments
 
 # Task -> function of (config, workdir), which returns how many items failed.
 TASKS: dict[str, Callable[[ml_collections.ConfigDict, str], int]] = {
   'extremal': extremal_run.run,
+  'heatmaps': heatmap_run.run,
   'compare': compare.run,
   'channels': channel_study.run,
   'representativeness': experiments.run_representativeness,

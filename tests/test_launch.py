@@ -106,7 +106,7 @@ def test_a_sweep_runs_here_and_is_summed_up(config, tmp_path):
 
 
 def test_a_run_that_is_not_finished_is_named(tmp_path):
-  summary = {'images': 1, 'done': 1, 'failed': 0, 'areas': {'0.1': {'score': 2.0}}}
+  summary = {'images': 1, 'done': 1, 'failed': 0, 'rows': [{'area': 0.1, 'score': 2.0}]}
   for seed, settings in ((10, 3), (9, 3), (8, 3)):
     folder = tmp_path / f'seed={seed}'
     folder.mkdir()
