@@ -44,6 +44,11 @@ class Progress:
     self.total, self.unit, self.done, self._before = total, unit, 0, 0
     self._start = self._last = time.perf_counter()
 
+  def expect(self, total: int) -> None:
+    """Says how many there are, once that is known."""
+    self.total = total
+    self.bar.reset(total)
+
   def restart(self) -> None:
     """Leaves what went before, as compilation, out of the rate."""
     self._start, self._before = time.perf_counter(), self.done

@@ -102,7 +102,7 @@ class Run:
     self.process, self.processes = jax.process_index(), jax.process_count()
     self.failures = Failures(workdir)
     self.metrics = Metrics(workdir / 'metrics')
-    self.progress = Progress(0, 'image')
+    self.progress = Progress(None, 'image')
     self.compile_seconds = 0.0
     self.computed = 0
     # Opened once, when there is room for all images.
@@ -119,7 +119,7 @@ class Run:
     manifest = self._place_images()
     names = [name for name in self.pictures.index if name in manifest.entries]
     pending = self._pending(manifest, names)
-    self.progress = Progress(sum(map(len, pending.values())), 'image')
+    self.progress.expect(sum(map(len, pending.values())))
     try:
       for group, some in pending.items():
         self._compute(group, some)
