@@ -12,6 +12,7 @@ import numpy as np
 from perturb.data.datasets import Dataset
 from perturb.data.images import ImageError, fit_picture
 from perturb.data.loader import load_ahead
+from perturb.errors import UserError
 from perturb.manifest import Entry, group_name, group_shape
 from perturb.nets import Pretrained
 
@@ -26,6 +27,7 @@ class Loaded(NamedTuple):
     x: float32 `[H, W, C]`, the network's input; None if there is a problem.
     digest: CRC-32 of its pixels before normalisation.
     label: of the dataset; -1 where it has none.
+    target: index of the class to explain; -1 for the one predicted.
     problem: a line.
   """
 
@@ -35,6 +37,7 @@ class Loaded(NamedTuple):
   x: np.ndarray | None = None
   digest: int = 0
   label: int = -1
+  target: int = -1
   problem: str = ''
 
 
@@ -91,8 +94,13 @@ class Pictures:
         raise ImageError(f'{place}: was {entry.group} when the run began, and is {shape} now')
     except ImageError as error:
       return Loaded(name, place, entry.row, problem=str(error))
+    label = -1 if label is None else label
+    try:
+      target = self.targets(label)
+    except UserError as error:
+      return Loaded(name, place, entry.row, problem=f'{place}: {error}')
     x, digest = self.net.preprocess(image), zlib.crc32(image.tobytes())
-    return Loaded(name, place, entry.row, x, digest, -1 if label is None else label)
+    return Loaded(name, place, entry.row, x, digest, label, target)
 
   def empty(self, group: str, count: int) -> dict[str, np.ndarray]:
     """The shares of so many slots, with nothing in them."""
@@ -137,5 +145,5 @@ class Pictures:
       batch.failed.append(image)
       return
     batch.shares['x'][slot] = image.x
-    batch.shares['target'][slot] = self.targets(image.label)
+    batch.shares['target'][slot] = image.target
     batch.images[slot] = image

@@ -8,6 +8,10 @@ class UserError(ValueError):
   """Bad input: the message names the file, field or layer and what would be right."""
 
 
+class StorageError(UserError):
+  """A file that cannot be written or read: a full disk, missing rights, damage."""
+
+
 def did_you_mean(name: str, choices: list[str], *, limit: int = 5) -> str:
   """The near matches of a mistyped name, as the end of an error message."""
   lowered = {choice.lower(): choice for choice in choices}

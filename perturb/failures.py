@@ -6,7 +6,7 @@ import pathlib
 import jax
 
 from perturb import store
-from perturb.errors import UserError
+from perturb.errors import StorageError
 
 HEADER = ('image', 'place', 'reason')
 
@@ -20,7 +20,7 @@ class Failures:
     workdir: of the run.
 
   Raises:
-    UserError: if it cannot be written.
+    StorageError: if it cannot be written.
   """
 
   def __init__(self, workdir: pathlib.Path):
@@ -32,7 +32,7 @@ class Failures:
         for path in workdir.glob('failures*.csv'):
           path.unlink(missing_ok=True)
     except OSError as error:
-      raise UserError(f'{workdir}: cannot be written ({error.strerror})') from error
+      raise StorageError(f'{workdir}: cannot be written ({error.strerror})') from error
 
   def _path(self, process: int) -> pathlib.Path:
     return self.workdir / ('failures.csv' if process == 0 else f'failures-{process}.csv')
@@ -52,7 +52,7 @@ class Failures:
           writer.writerow(HEADER)
         writer.writerow((name, place, reason))
     except OSError as error:
-      raise UserError(f'{self.path}: cannot be written ({error.strerror})') from error
+      raise StorageError(f'{self.path}: cannot be written ({error.strerror})') from error
     self.count += 1
 
   def join(self) -> list[list[str]]:

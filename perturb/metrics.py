@@ -10,7 +10,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.summary import scalar
 
-from perturb.errors import UserError
+from perturb.errors import StorageError
 
 
 class Metrics:
@@ -22,7 +22,7 @@ class Metrics:
     folder: made if missing; TensorBoard joins the files of several starts.
 
   Raises:
-    UserError: if it cannot be written.
+    StorageError: if it cannot be written.
   """
 
   def __init__(self, folder: pathlib.Path):
@@ -41,7 +41,7 @@ class Metrics:
         )
       self._writer.flush()
     except OSError as error:
-      raise UserError(f'{self.folder}: cannot be written ({error.strerror})') from error
+      raise StorageError(f'{self.folder}: cannot be written ({error.strerror})') from error
 
 
 def peak_memory() -> int:

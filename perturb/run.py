@@ -21,7 +21,7 @@ from perturb import devices
 from perturb.batches import Batch, Loaded, Pictures
 from perturb.console import Progress
 from perturb.data.datasets import Dataset
-from perturb.errors import UserError
+from perturb.errors import StorageError, UserError
 from perturb.failures import Failures
 from perturb.manifest import Manifest
 from perturb.metrics import Metrics, peak_memory
@@ -123,10 +123,16 @@ class Run:
     try:
       for group, some in pending.items():
         self._compute(group, some)
-    except UserError as error:
+    except StorageError as error:
       raise UserError(
         f'{error}; all images stored until then, {self.computed} in this start, can be read; '
         'start again to go on'
+      ) from error
+    except jax.errors.JaxRuntimeError as error:
+      line = str(error).strip().splitlines()[0]
+      raise UserError(
+        f'the device gave up ({line}); what it held is stored. Less memory is needed with a '
+        'smaller config.batch or config.chunk, in another workdir'
       ) from error
     finally:
       self.progress.close()
@@ -234,25 +240,26 @@ class Run:
       else:
         good.append(slot)
     if good:
+      images = [batch.images[slot] for slot in good]
       self._write(
-        name, [batch.images[slot] for slot in good], {n: v[good] for n, v in values.items()}
+        name, images, {field: value[good] for field, value in values.items()}, ended - begun
       )
-      seconds = np.float32((ended - begun) / len(good))
-      rows = np.array([batch.images[slot].row for slot in good])
-      self._timings(name).write(rows, {'seconds': seconds})
     self._store_failed(name, failed)
     self.computed += len(good)
     self.progress.advance(len(good))
     self._measure(len(good), ended - begun)
     return ended
 
-  def _write(self, name: str, images: Sequence[Loaded], values: Mapping[str, np.ndarray]) -> None:
+  def _write(
+    self, name: str, images: Sequence[Loaded], values: Mapping[str, np.ndarray], seconds: float
+  ) -> None:
+    rows = np.array([image.row for image in images])
+    self._timings(name).write(rows, {'seconds': np.float32(seconds / len(images))})
     common = {
       'label': np.array([image.label for image in images]),
       'digest': np.array([image.digest for image in images]),
       'status': DONE,
     }
-    rows = np.array([image.row for image in images])
     self._results(name).write(rows, {**values, **common})
 
   def _measure(self, count: int, seconds: float) -> None:

@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 from PIL import Image
 
-from perturb.errors import UserError
+from perturb.errors import StorageError
 
 
 def write_atomically(path: pathlib.Path, data: bytes) -> None:
@@ -27,7 +27,7 @@ def write_atomically(path: pathlib.Path, data: bytes) -> None:
   except OSError as error:
     with contextlib.suppress(OSError):
       temporary.unlink()
-    raise UserError(f'{path}: cannot be written ({error.strerror})') from error
+    raise StorageError(f'{path}: cannot be written ({error.strerror})') from error
 
 
 def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:

@@ -59,8 +59,9 @@ def label_targets(net: Pretrained, dataset: Dataset) -> Callable[[int], int]:
     raise UserError(
       "config.target='label': these images have no labels; 'classes:FOLDER' and 'tfds:NAME' do"
     )
-  if len(dataset.class_names) == len(net.class_names):
-    return lambda label: label
+  classes = list(range(len(net.class_names)))
+  if len(dataset.class_names) == len(classes):
+    return lambda label: _class_of(label, classes)
   try:
     classes = [net.class_index(name) for name in dataset.class_names]
   except UserError as error:
@@ -68,7 +69,13 @@ def label_targets(net: Pretrained, dataset: Dataset) -> Callable[[int], int]:
       f"config.target='label': the dataset has {len(dataset.class_names)} classes, "
       f'the network {len(net.class_names)}, so they go by name, and {error}'
     ) from error
-  return lambda label: classes[label]
+  return lambda label: _class_of(label, classes)
+
+
+def _class_of(label: int, classes: list[int]) -> int:
+  if label < 0:
+    raise UserError("it has no label, and config.target is 'label'")
+  return classes[label]
 
 
 def targets_of(

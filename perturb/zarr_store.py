@@ -17,7 +17,7 @@ import numpy as np
 import tensorstore
 
 from perturb import store
-from perturb.errors import UserError
+from perturb.errors import StorageError
 
 PENDING, DONE, FAILED = 0, 1, 2  # Values of `status`.
 
@@ -46,7 +46,7 @@ def write_group(path: pathlib.Path, attributes: Mapping[str, Any]) -> None:
   try:
     path.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise UserError(f'{path}: cannot be written ({error.strerror})') from error
+    raise StorageError(f'{path}: cannot be written ({error.strerror})') from error
   group = {'zarr_format': 3, 'node_type': 'group', 'attributes': dict(attributes)}
   store.write_atomically(path / 'zarr.json', (json.dumps(group, indent=2) + '\n').encode())
 
@@ -55,12 +55,12 @@ def read_attributes(path: pathlib.Path) -> dict[str, Any]:
   """The attributes of a group.
 
   Raises:
-    UserError: if there is no group, or a damaged one.
+    StorageError: if there is no group, or a damaged one.
   """
   try:
     return json.loads((path / 'zarr.json').read_text())['attributes']
   except (OSError, ValueError, KeyError) as error:
-    raise UserError(f'{path}: not a Zarr group that can be read ({error})') from error
+    raise StorageError(f'{path}: not a Zarr group that can be read ({error})') from error
 
 
 class Group:
@@ -103,7 +103,7 @@ class Group:
     """Some rows of a field, `[N, ...]`: NaN, -1 or 0 where nothing is stored yet.
 
     Raises:
-      UserError: if a file is damaged.
+      StorageError: if a file is damaged.
     """
     return np.asarray(_result(self._array(name)[rows].read(), self.path / name))
 
@@ -115,7 +115,7 @@ class Group:
       values: field -> `[n, ...]`, or one value for all.
 
     Raises:
-      UserError: if the disk is full, for one; all that was stored before stays readable.
+      StorageError: if the disk is full, for one; all that was stored before stays readable.
     """
     for last in (False, True):
       names = [name for name in values if (name == 'status') == last]
@@ -169,4 +169,4 @@ def _result(future: Any, path: pathlib.Path) -> Any:
   except (ValueError, OSError) as error:
     code = re.search(r"os_error_code='(\d+)'", str(error))
     reason = os.strerror(int(code[1])) if code else str(error).split(' [')[0]
-    raise UserError(f'{path}: {reason}') from error
+    raise StorageError(f'{path}: {reason}') from error

@@ -1,4 +1,5 @@
 import io
+import shutil
 
 import numpy as np
 from PIL import Image
@@ -85,6 +86,24 @@ def test_a_damaged_record_is_named(data_dir):
       problems.append((i, str(error)))
   ((i, problem),) = problems
   assert problem.startswith(f'tiny_pictures/1.0.0 train record {i}: not an image')
+
+
+def test_damage_inside_a_file_of_records_costs_one_record(data_dir, tmp_path):
+  shutil.copytree(data_dir, tmp_path / 'damaged')
+  (path,) = (tmp_path / 'damaged').glob('tiny_pictures/1.0.0/*-validation.array_record-*')
+  data = bytearray(path.read_bytes())
+  somewhere = np.flatnonzero(np.frombuffer(data, np.uint8))[5000]
+  data[somewhere] ^= 255
+  path.write_bytes(data)
+  dataset = open_dataset('tfds:tiny_pictures', 'validation', str(tmp_path / 'damaged'))
+  problems = []
+  for i in range(7):
+    try:
+      dataset.picture(i)
+    except ImageError as error:
+      problems.append(str(error))
+  (problem,) = problems
+  assert 'validation record' in problem and 'cannot be read (' in problem
 
 
 @pytest.mark.parametrize(

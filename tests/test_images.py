@@ -1,8 +1,10 @@
+import io
+
 import numpy as np
 from PIL import Image
 import pytest
 
-from perturb.data.images import ImageError, find_images, load_image
+from perturb.data.images import ImageError, find_images, load_image, open_picture
 
 RAMP = np.linspace(0, 1, 64 * 48).reshape(48, 64)
 
@@ -86,3 +88,21 @@ def test_bad_files_are_named(tmp_path):
   Image.new('1', (10000, 10000)).save(huge)
   with pytest.raises(ImageError, match=r'huge\.png: 10000 x 10000 pixels is over the limit'):
     load_image(str(huge), size=32)
+
+
+@pytest.mark.parametrize('kind', ['png', 'jpeg', 'gif', 'bmp', 'tiff', 'webp', 'ppm'])
+def test_damage_of_any_kind_is_an_image_error(kind):
+  """Bytes changed and cut at random: a picture or an `ImageError`, and nothing else."""
+  file = io.BytesIO()
+  random = np.random.RandomState(0)
+  Image.fromarray(random.randint(0, 256, (24, 32, 3)).astype(np.uint8)).save(file, kind)
+  refused = 0
+  for _ in range(60):
+    data = np.frombuffer(file.getvalue(), np.uint8).copy()
+    data[random.randint(0, len(data), 1 + random.randint(8))] = random.randint(256)
+    data = data[: random.choice([len(data), random.randint(len(data))])]
+    try:
+      open_picture(io.BytesIO(data.tobytes()), 'place')
+    except ImageError as error:
+      refused += str(error).startswith('place: ')
+  assert refused > 5

@@ -1,8 +1,10 @@
 """The loop over a dataset, with an experiment that costs nothing."""
 
 import csv
+import dataclasses
 import struct
 
+import jax
 import ml_collections
 import numpy as np
 from PIL import Image
@@ -169,5 +171,35 @@ def test_labels_become_classes_of_the_network(pictures):
     (pictures / name).mkdir()
   targets = label_targets(small_net(), open_dataset(f'classes:{pictures}'))
   assert [targets(label) for label in range(5)] == [0, 1, 2, 3, 4]
+  with pytest.raises(UserError, match='has no label'):
+    targets(-1)
   with pytest.raises(UserError, match='have no labels'):
     label_targets(small_net(), open_dataset('chelsea'))
+
+
+def test_an_image_without_a_label_fails_alone(pictures, tmp_path):
+  dataset = open_dataset(f'classes:{pictures}')
+  read = dataset.read
+  some = dataclasses.replace(
+    dataset, read=lambda i: read(i) if i != 2 else read(i)._replace(label=-1)
+  )
+  for name in ('class2', 'class3', 'class4'):  # As many as the network has.
+    (pictures / name).mkdir()
+  targets = label_targets(small_net(), open_dataset(f'classes:{pictures}'))
+  made = dataclasses.replace(experiment(lambda *_: ''), targets=targets)
+  outcome = Run(made, some, config(), tmp_path / 'out')()
+  assert outcome.failed == 1 and outcome.status.tolist().count(DONE) == 6
+  assert 'class0/2.png: it has no label' in (tmp_path / 'out' / 'failures.csv').read_text()
+
+
+def test_a_device_that_gives_up_is_told_in_a_line(pictures, tmp_path):
+  def full(_):
+    raise MemoryError('no room')
+
+  def explain(_, share):
+    shape = jax.ShapeDtypeStruct((2,), np.float32)
+    return {'mean': jax.pure_callback(full, shape, share['x']), 'target': share['target']}
+
+  made = dataclasses.replace(experiment(lambda *_: ''), explain=explain)
+  with pytest.raises(UserError, match=r'the device gave up \(.*smaller config.batch'):
+    Run(made, open_dataset(f'classes:{pictures}'), config(), tmp_path / 'out')()
