@@ -19,7 +19,9 @@ from launch.sweep import WORKDIR, Job, jobs_of_flags, main
 CLUSTER = flags.DEFINE_enum('cluster', 'slurm', ['slurm', 'local'], "'local' tries it out here.")
 PARTITION = flags.DEFINE_string('partition', '', "Of the cluster; '' for its default.")
 NODES = flags.DEFINE_integer('nodes', 1, 'Of each run.', lower_bound=1)
-TASKS = flags.DEFINE_integer('tasks', 1, 'Processes on each node.', lower_bound=1)
+TASKS = flags.DEFINE_integer(
+  'tasks', 0, 'Processes on each node; 0: one, or one a GPU where there are nodes.', lower_bound=0
+)
 GPUS = flags.DEFINE_integer('gpus', 0, 'On each node.', lower_bound=0)
 CPUS = flags.DEFINE_integer('cpus', 4, 'Of each process.', lower_bound=1)
 HOURS = flags.DEFINE_float('hours', 24, 'Until a run is stopped and queued again.', lower_bound=0)
@@ -51,13 +53,18 @@ def commands(jobs: list[Job], processes: int) -> list[Command]:
   return [Command([*job.command, *together], pathlib.Path.cwd()) for job in jobs]
 
 
+def tasks() -> int:
+  """Processes on each node. Of several, JAX gives each one GPU; a single one has them all."""
+  return TASKS.value or (max(1, GPUS.value) if NODES.value > 1 else 1)
+
+
 def executor(folder: pathlib.Path, cluster: str) -> submitit.AutoExecutor:
   """Submits with the resources that the flags ask for."""
   one = submitit.AutoExecutor(folder=folder, cluster=cluster)
   one.update_parameters(
     name='perturb',
     nodes=NODES.value,
-    tasks_per_node=TASKS.value,
+    tasks_per_node=tasks(),
     gpus_per_node=GPUS.value,
     cpus_per_task=CPUS.value,
     timeout_min=max(1, round(60 * HOURS.value)),
@@ -76,7 +83,7 @@ def slurm() -> int:
   try:
     one = executor(logs, CLUSTER.value)
     with one.batch():
-      submitted = [one.submit(command) for command in commands(jobs, NODES.value * TASKS.value)]
+      submitted = [one.submit(command) for command in commands(jobs, NODES.value * tasks())]
   except (RuntimeError, submitit.core.utils.FailedJobError, FileNotFoundError) as error:
     print(f'error: cannot be submitted: {error}', file=sys.stderr)
     return 1

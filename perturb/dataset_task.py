@@ -83,9 +83,10 @@ def _sum_up(folder: Folder, outcome: Outcome, done: int, rows: Sequence[Mapping[
   print(f'\n{done} of {images} explained; see {folder.path}')
   if outcome.computed:
     steady = outcome.seconds - outcome.compile_seconds
+    here = ' in this process' if jax.process_count() > 1 else ''
     print(
-      f'{outcome.computed} in {duration(outcome.seconds)}, {duration(outcome.compile_seconds)} of '
-      f'them compilation; {outcome.computed / steady:.3g} images/s; '
+      f'{outcome.computed}{here} in {duration(outcome.seconds)}, '
+      f'{duration(outcome.compile_seconds)} of them compilation; {outcome.computed / steady:.3g} images/s; '
       f'{outcome.waiting / steady:.1%} of the time waiting for pictures'
     )
 

@@ -104,6 +104,7 @@ class Run:
     self.metrics = Metrics(workdir / 'metrics')
     self.progress = Progress(None, 'image')
     self.compile_seconds = 0.0
+    self.stored = 0  # Images that were there at the start.
     self.computed = 0
     # Opened once, when there is room for all images.
     self._results = functools.cache(lambda name: results_group(workdir, name))
@@ -120,6 +121,7 @@ class Run:
     names = [name for name in self.pictures.index if name in manifest.entries]
     pending = self._pending(manifest, names)
     self.progress.expect(sum(map(len, pending.values())))
+    self.stored = int((self._status(manifest, names) == DONE).sum())
     try:
       for group, some in pending.items():
         self._compute(group, some)
@@ -265,7 +267,7 @@ class Run:
   def _measure(self, count: int, seconds: float) -> None:
     if self.process == 0:
       self.metrics.write(
-        self.computed,
+        self.stored + self.computed * self.processes,
         images_per_second=count * self.processes / seconds,
         seconds_waiting_for_pictures=self.pictures.waiting,
         compile_seconds=self.compile_seconds,

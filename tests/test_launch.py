@@ -146,7 +146,8 @@ def test_slurm_is_given_an_array(config, tmp_path):
   assert done.stdout.splitlines() == ['12_0: seed=0', '12_1: seed=1', '12_2: seed=2,target=ten']
   script = (tmp_path / 'script').read_text()
   for line in (
-    '--array=0-2%2', '--gpus-per-node=2', '--nodes=2', '--partition=gpu', '--time=90',
+    '--array=0-2%2', '--gpus-per-node=2', '--nodes=2', '--ntasks-per-node=2', '--partition=gpu',
+    '--time=90',
   ):  # fmt: skip
     assert f'#SBATCH {line}\n' in script
 
