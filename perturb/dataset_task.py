@@ -84,9 +84,10 @@ def _sum_up(folder: Folder, outcome: Outcome, done: int, rows: Sequence[Mapping[
   if outcome.computed:
     steady = outcome.seconds - outcome.compile_seconds
     here = ' in this process' if jax.process_count() > 1 else ''
+    took, compiling = duration(outcome.seconds), duration(outcome.compile_seconds)
     print(
-      f'{outcome.computed}{here} in {duration(outcome.seconds)}, '
-      f'{duration(outcome.compile_seconds)} of them compilation; {outcome.computed / steady:.3g} images/s; '
+      f'{outcome.computed}{here} in {took}, {compiling} of them compilation; '
+      f'{outcome.computed / steady:.3g} images/s; '
       f'{outcome.waiting / steady:.1%} of the time waiting for pictures'
     )
 
