@@ -14,7 +14,8 @@ import sys
 from absl import flags
 import submitit
 
-from launch.sweep import WORKDIR, Job, jobs_of_flags, main
+from launch.command_line import WORKDIR, jobs_of_flags, main
+from launch.sweep import Job
 
 CLUSTER = flags.DEFINE_enum('cluster', 'slurm', ['slurm', 'local'], "'local' tries it out here.")
 PARTITION = flags.DEFINE_string('partition', '', "Of the cluster; '' for its default.")

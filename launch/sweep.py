@@ -1,6 +1,6 @@
 """What a sweep consists of: the runs that a config file's `sweep()` asks for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import importlib.util
 import pathlib
 import re
@@ -8,14 +8,8 @@ import shlex
 import sys
 from typing import Any, NamedTuple
 
-from absl import app, flags
-
 from perturb.errors import UserError, did_you_mean
 from perturb.folder import flatten
-
-CONFIG = flags.DEFINE_string('config', '', 'A file of configs/ with get_config() and sweep().')
-WORKDIR = flags.DEFINE_string('workdir', '', 'Folder of the sweep; each run has a folder in it.')
-SET = flags.DEFINE_multi_string('set', [], 'field=value, for every run: --set=seed=1.')
 
 
 class Job(NamedTuple):
@@ -92,33 +86,3 @@ def jobs_of(path: str, workdir: str, every: Sequence[str] = ()) -> list[Job]:
     settings = [f'--config.{field}={value}' for field, value in values.items()]
     jobs[name] = Job(name, folder, (f'--config={path}', f'--workdir={folder}', *settings))
   return list(jobs.values())
-
-
-def jobs_of_flags() -> list[Job]:
-  """The runs that the command line asks for."""
-  for flag in (CONFIG, WORKDIR):
-    if not flag.value:
-      example = '--config=configs/sweep.py --workdir=runs/sweep'
-      raise UserError(f'--{flag.name} is required; try {example}')
-  return jobs_of(CONFIG.value, WORKDIR.value, SET.value)
-
-
-def main(function: Callable[[], int]) -> None:
-  """Runs a command of this package; a mistake is one line."""
-
-  def parse(argv: list[str]) -> list[str]:
-    try:
-      rest = flags.FLAGS(argv)
-      if rest[1:]:
-        raise UserError(f'{rest[1]!r} is not understood; a flag is written --name=value')
-      return rest
-    except (flags.Error, UserError) as error:
-      raise SystemExit(f'error: {error}') from error
-
-  def run(_: list[str]) -> None:
-    try:
-      sys.exit(function())
-    except UserError as error:
-      raise SystemExit(f'error: {error}') from error
-
-  app.run(run, flags_parser=parse)

@@ -16,7 +16,8 @@ from typing import Any
 
 from absl import flags
 
-from launch.sweep import Job, jobs_of_flags, main
+from launch.command_line import jobs_of_flags, main
+from launch.sweep import Job
 from perturb.errors import UserError
 
 VIA = flags.DEFINE_enum('via', 'gcloud', ['gcloud', 'xpk', 'gke'], 'What starts the runs.')

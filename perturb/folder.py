@@ -40,7 +40,12 @@ class Folder:
     except OSError as error:
       raise UserError(f'workdir {path}: cannot be written ({error.strerror})') from error
     self._refuse_another_config(set(free))
-    versions = {'perturb': VERSION, 'jax': jax.__version__, 'python': platform.python_version()}
+    versions = {
+      'perturb': VERSION,
+      'jax': jax.__version__,
+      'python': platform.python_version(),
+      'devices': f'{jax.device_count()} {jax.devices()[0].device_kind}',
+    }
     if jax.process_index() == 0:
       self.write('config.json', config.to_json(indent=2) + '\n')
       self.write('versions.json', json.dumps(versions, indent=2) + '\n')

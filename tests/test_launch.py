@@ -3,22 +3,19 @@
 import csv
 import json
 import os
-import pathlib
 import shlex
-import subprocess
-import sys
 
 import jax
 from PIL import Image
 import pytest
 
-from launch.local import environment
-from launch.summary import read_runs, table, varied
+from launch.collect import read_runs, table, varied
+from launch.processes import environment
 from launch.sweep import jobs_of
 from perturb.data.digits import load_digits
 from perturb.errors import UserError
+from tests import commands
 
-ROOT = pathlib.Path(__file__).parent.parent
 SWEEP = """
 from configs import extremal
 
@@ -37,10 +34,7 @@ def sweep():
 
 def launch(module, *arguments, **changes):
   cache = {'JAX_COMPILATION_CACHE_DIR': jax.config.jax_compilation_cache_dir}
-  return subprocess.run(
-    [sys.executable, '-m', f'launch.{module}', *arguments],
-    cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, **cache, **changes},
-  )  # fmt: skip
+  return commands.run(f'launch.{module}', *arguments, **cache, **changes)
 
 
 @pytest.fixture(scope='module')

@@ -1,6 +1,6 @@
 """Real runs of a small network: killed, on a full disk, on several devices and processes."""
 
-import os
+import json
 import pathlib
 import socket
 import subprocess
@@ -12,6 +12,7 @@ import pytest
 
 from perturb.data.digits import load_digits
 from perturb.explanations import Explanations
+from tests import commands
 from tests.test_run import command, files
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -74,23 +75,26 @@ def free_port():
 def test_devices_and_processes_change_no_bit(digits, tmp_path):
   quick = [*QUICK, f'--config.images={digits}', '--config.split=[:42]']
   assert command(*quick, f'--workdir={tmp_path}/one').returncode == 0
-  four = {**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=4'}
-  assert command(*quick, f'--workdir={tmp_path}/four', env=four).returncode == 0
-  port = free_port()
-  two = [
-    subprocess.Popen(
-      [
-        sys.executable, '-m', 'perturb.main', *quick, f'--workdir={tmp_path}/two',
-        f'--compilation_cache={jax.config.jax_compilation_cache_dir}',
-        f'--coordinator=localhost:{port}', '--processes=2', f'--process={process}',
-      ],
-      cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )
+  four = '--xla_force_host_platform_device_count=4'
+  cache = f'--compilation_cache={jax.config.jax_compilation_cache_dir}'
+  done = commands.run('perturb.main', *quick, cache, f'--workdir={tmp_path}/four', XLA_FLAGS=four)
+  assert done.returncode == 0, done.stderr
+  together = [
+    f'--coordinator=localhost:{free_port()}',
+    '--processes=2',
+    f'--workdir={tmp_path}/two',
+  ]
+  server = commands.server()
+  started = [
+    server.start('perturb.main', [*quick, cache, *together, f'--process={process}'], {})
     for process in (0, 1)
-  ]  # fmt: skip
-  said = [process.communicate() for process in two]
-  assert [process.returncode for process in two] == [0, 0], said
-  assert '42 of 42 explained' in said[0][0] and said[1][0].strip().count('\n') <= 0
+  ]
+  said = [server.wait(one) for one in started]
+  assert [one.returncode for one in said] == [0, 0], said
+  assert '42 of 42 explained' in said[0].stdout and 'explained' not in said[1].stdout
+  for name, count in (('one', 1), ('four', 4), ('two', 2)):
+    versions = json.loads((tmp_path / name / 'versions.json').read_text())
+    assert versions['devices'] == f'{count} cpu'
   one = files(tmp_path / 'one' / 'results.zarr')
   assert len(Explanations(tmp_path / 'one')) == 42
   assert files(tmp_path / 'four' / 'results.zarr') == one
