@@ -1,5 +1,6 @@
 """The networks under study: against PyTorch's, and as lists of layers that can be cut anywhere."""
 
+import functools
 import json
 import math
 import pathlib
@@ -44,19 +45,25 @@ NARROW = {
 SIDES = {'vgg_f': 224, 'mnist': 28, 'flower': 112, 'googlenet': 48, 'efficientnet_lite0': 20}
 
 
+@functools.cache
 def narrow(name):
-  """(network, variables, images) with random statistics of batch normalisation too."""
+  """(network, variables, images): He's weights, and random scales and variances."""
   network = NARROW[name]
   side, channels = SIDES.get(name, 64), 1 if name == 'mnist' else 3
-  x = jnp.asarray(np.random.RandomState(0).randn(2, side, side, channels), jnp.float32)
-  variables = jax.jit(network.init)(jax.random.key(0), x)
-  leaves, tree = jax.tree.flatten(variables)
-  keys = jax.random.split(jax.random.key(1), len(leaves))
-  noisy = [
-    leaf * (1 + 0.2 * jax.random.uniform(key, leaf.shape)) if leaf.ndim == 1 else leaf
-    for key, leaf in zip(keys, leaves, strict=True)
-  ]
-  return network, jax.tree.unflatten(tree, noisy), x
+  random = np.random.RandomState(0)
+
+  def value(path, leaf):
+    if leaf.ndim > 1:
+      return random.randn(*leaf.shape).astype('f4') * np.sqrt(
+        2 / np.prod(leaf.shape[:-1]), dtype='f4'
+      )
+    if path[-1].key in ('bias', 'mean'):
+      return np.zeros(leaf.shape, np.float32)
+    return 1 + 0.2 * random.rand(*leaf.shape).astype('f4')
+
+  x = jnp.asarray(random.randn(2, side, side, channels), jnp.float32)
+  shapes = jax.eval_shape(network.init, jax.random.key(0), x)  # Compiling `init` takes a minute.
+  return network, jax.tree_util.tree_map_with_path(value, shapes), x
 
 
 @pytest.mark.parametrize(

