@@ -5,6 +5,7 @@ import pathlib
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from perturb.data.images import find_images, load_image
 from perturb.extremal import extremal_perturbation
@@ -13,6 +14,7 @@ from perturb.extremal import extremal_perturbation
 MEASURED = pathlib.Path(__file__).parent.parent / 'benchmarks' / 'extremal_cpu.json'
 
 
+@pytest.mark.slow
 def test_the_default_solver_reaches_torchrays_scores(lite0):
   rows = json.loads(MEASURED.read_text())['rows']
   areas = sorted({row['area'] for row in rows})
