@@ -1,10 +1,13 @@
 """Real runs of a small network: killed, on a full disk, on several devices and processes."""
 
 import json
+import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import jax
 from PIL import Image
@@ -72,6 +75,11 @@ def free_port():
     return one.getsockname()[1]
 
 
+def two_processes(workdir):
+  port = free_port()
+  return [f'--coordinator=localhost:{port}', '--processes=2', f'--workdir={workdir}']
+
+
 def test_devices_and_processes_change_no_bit(digits, tmp_path):
   quick = [*QUICK, f'--config.images={digits}', '--config.split=[:42]']
   assert command(*quick, f'--workdir={tmp_path}/one').returncode == 0
@@ -79,11 +87,7 @@ def test_devices_and_processes_change_no_bit(digits, tmp_path):
   cache = f'--compilation_cache={jax.config.jax_compilation_cache_dir}'
   done = commands.run('perturb.main', *quick, cache, f'--workdir={tmp_path}/four', XLA_FLAGS=four)
   assert done.returncode == 0, done.stderr
-  together = [
-    f'--coordinator=localhost:{free_port()}',
-    '--processes=2',
-    f'--workdir={tmp_path}/two',
-  ]
+  together = two_processes(tmp_path / 'two')
   server = commands.server()
   started = [
     server.start('perturb.main', [*quick, cache, *together, f'--process={process}'], {})
@@ -98,6 +102,34 @@ def test_devices_and_processes_change_no_bit(digits, tmp_path):
   one = files(tmp_path / 'one' / 'results.zarr')
   assert len(Explanations(tmp_path / 'one')) == 42
   assert files(tmp_path / 'four' / 'results.zarr') == one
+  assert files(tmp_path / 'two' / 'results.zarr') == one
+
+
+@pytest.mark.slow
+def test_processes_that_are_killed_are_replaced_by_others(digits, tmp_path):
+  """Two processes die in the middle; one with three devices goes on."""
+  cache = f'--compilation_cache={jax.config.jax_compilation_cache_dir}'
+  quick = [*QUICK, f'--config.images={digits}', '--config.settings.iterations=200', cache]
+  assert commands.run('perturb.main', *quick, f'--workdir={tmp_path}/one').returncode == 0
+  together = two_processes(tmp_path / 'two')
+  server = commands.server()
+  started = [
+    server.start('perturb.main', [*quick, *together, f'--process={process}'], {})
+    for process in (0, 1)
+  ]
+  chunks = tmp_path / 'two' / 'results.zarr' / '28x28' / 'status' / 'c'
+  deadline = time.monotonic() + 120
+  while not chunks.exists() or len(list(chunks.iterdir())) < 2:
+    assert time.monotonic() < deadline
+    time.sleep(0.02)
+  for number, *_ in started:
+    os.kill(number, signal.SIGKILL)
+  assert [server.wait(one).returncode for one in started] == [-signal.SIGKILL] * 2
+  assert 0 < len(Explanations(tmp_path / 'two')) < 64
+  three = '--xla_force_host_platform_device_count=3'
+  done = commands.run('perturb.main', *quick, f'--workdir={tmp_path}/two', XLA_FLAGS=three)
+  assert done.returncode == 0, done.stderr
+  one = files(tmp_path / 'one' / 'results.zarr')
   assert files(tmp_path / 'two' / 'results.zarr') == one
 
 
