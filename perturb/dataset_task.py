@@ -102,7 +102,7 @@ def pictures_of(
   """
   picture, _ = dataset.picture(index)
   image, large = (
-    fit_picture(picture, size=scale * net.size, fit=config.fit, multiple=scale * config.multiple)
+    fit_picture(picture, size=net.size, fit=config.fit, multiple=config.multiple, scale=scale)
     for scale in (1, 2)
   )
   source = dataset.sources[index]

@@ -133,8 +133,8 @@ class Run:
     except jax.errors.JaxRuntimeError as error:
       line = str(error).strip().splitlines()[0]
       raise UserError(
-        f'the device gave up ({line}); what it held is stored. Less memory is needed with a '
-        'smaller config.batch or config.chunk, in another workdir'
+        f'the device gave up ({line}); what is stored can be read. If it was memory, less is '
+        'needed with a smaller config.batch or config.chunk, in another workdir'
       ) from error
     finally:
       self.progress.close()

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from perturb.data.images import ImageError, find_images, load_image, open_picture
+from perturb.data.images import ImageError, find_images, fit_picture, load_image, open_picture
 
 RAMP = np.linspace(0, 1, 64 * 48).reshape(48, 64)
 
@@ -106,3 +106,18 @@ def test_damage_of_any_kind_is_an_image_error(kind):
     except ImageError as error:
       refused += str(error).startswith('place: ')
   assert refused > 5
+
+
+@pytest.mark.parametrize('multiple', [1, 16])
+def test_the_larger_picture_of_a_figure_shows_the_same_part(multiple):
+  """Or masks would lie beside what they mark; rounding must not differ between the two."""
+  for width in range(100, 140):
+    ramp = np.broadcast_to(np.linspace(0, 255, width)[None, :, None], (67, width, 3))
+    picture = Image.fromarray(ramp.astype(np.uint8))
+    small, large = (
+      fit_picture(picture, size=224, fit='aspect', multiple=multiple, scale=scale)
+      for scale in (1, 2)
+    )
+    assert large.shape[:2] == (448, 2 * small.shape[1])
+    halved = large[0, :, 0].astype(float).reshape(-1, 2).mean(1)
+    np.testing.assert_allclose(halved, small[0, :, 0], atol=2)

@@ -11,8 +11,11 @@ from PIL import Image
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from configs import extremal
+from perturb import extremal_run
 from perturb.data.datasets import open_dataset
 from perturb.errors import UserError
+from perturb.explanations import Explanations
 from perturb.manifest import Manifest
 from perturb.places import Layout
 from perturb.results import results_group, timings_group
@@ -203,3 +206,23 @@ def test_a_device_that_gives_up_is_told_in_a_line(pictures, tmp_path):
   made = dataclasses.replace(experiment(lambda *_: ''), explain=explain)
   with pytest.raises(UserError, match=r'the device gave up \(.*smaller config.batch'):
     Run(made, open_dataset(f'classes:{pictures}'), config(), tmp_path / 'out')()
+
+
+def test_an_image_whose_scores_are_not_numbers_fails_alone(pictures, tmp_path):
+  """The real experiment, on an input that becomes NaN on its way to the network."""
+  asked = extremal.get_config()
+  asked.areas, asked.settings.iterations, asked.batch, asked.fit = (0.2,), 2, 7, 'crop'
+  made = extremal_run.experiment_of(small_net(), asked, lambda _: 1)
+
+  def explain(net, share):
+    broken = share['x'].at[3].set(np.nan)
+    return made.explain(net, {**share, 'x': broken})
+
+  spoiled = dataclasses.replace(made, explain=explain)
+  outcome = Run(spoiled, open_dataset(f'classes:{pictures}'), asked, tmp_path / 'out')()
+  assert outcome.failed == 1 and outcome.status.tolist() == [1, 1, 1, FAILED, 1, 1, 1]
+  with open(tmp_path / 'out' / 'failures.csv', newline='') as file:
+    (row,) = csv.DictReader(file)
+  assert row['image'] == 'class0_3' and 'a score that is not a number' in row['reason']
+  found = Explanations(tmp_path / 'out')
+  assert all(np.isfinite(found[name].scores).all() for name in found.names) and len(found) == 6

@@ -120,7 +120,7 @@ def _scaled(width: int, height: int, size: int) -> tuple[int, int]:
 
 
 def fit_picture(
-  picture: Image.Image, *, size: int, fit: Fit = 'crop', multiple: int = 1
+  picture: Image.Image, *, size: int, fit: Fit = 'crop', multiple: int = 1, scale: int = 1
 ) -> np.ndarray:
   """A picture at the size of a network: bicubic, antialiased.
 
@@ -130,14 +130,17 @@ def fit_picture(
     fit: 'crop' to the centred square; 'aspect' keeps the whole picture; 'squash' to a square.
     multiple: with 'aspect', the longer side is cropped, evenly at both ends, to a multiple of so
       many pixels: pictures of many shapes become pictures of a few.
+    scale: the same part of the picture, with so many times as many pixels along each side.
 
   Returns:
-    uint8 `[H, W, 3]`.
+    uint8 `[scale H, scale W, 3]`.
   """
-  height, width = fitted_shape(*picture.size, size=size, fit=fit, multiple=multiple)
+  shape = fitted_shape(*picture.size, size=size, fit=fit, multiple=multiple)
+  height, width = (scale * side for side in shape)
   if fit == 'squash':
     return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
-  scaled = picture.resize(_scaled(*picture.size, size), Image.Resampling.BICUBIC)
+  across, down = (scale * side for side in _scaled(*picture.size, size))
+  scaled = picture.resize((across, down), Image.Resampling.BICUBIC)
   left, top = (scaled.width - width) // 2, (scaled.height - height) // 2
   return np.asarray(scaled.crop((left, top, left + width, top + height)))
 
