@@ -111,8 +111,8 @@ def test_damage_of_any_kind_is_an_image_error(kind):
 @pytest.mark.parametrize('multiple', [1, 16])
 def test_the_larger_picture_of_a_figure_shows_the_same_part(multiple):
   """Or masks would lie beside what they mark; rounding must not differ between the two."""
-  for width in range(100, 140):
-    ramp = np.broadcast_to(np.linspace(0, 255, width)[None, :, None], (67, width, 3))
+  for width in (400, 401, 428, 500, 535, 562):  # Twice the size, 401 would round the other way.
+    ramp = np.broadcast_to(np.linspace(0, 255, width)[None, :, None], (375, width, 3))
     picture = Image.fromarray(ramp.astype(np.uint8))
     small, large = (
       fit_picture(picture, size=224, fit='aspect', multiple=multiple, scale=scale)
