@@ -24,10 +24,10 @@ import numpy as np
 
 from benchmarks.peer import Peer
 from perturb import keep_freed_memory, nets
-from perturb.area import binarise
 from perturb.data.images import find_images, load_image
-from perturb.extremal import extremal_perturbation
-from perturb.perturbations import blur_pyramid, perturb
+from perturb.methods.extremal import extremal_perturbation
+from perturb.ops.area import binarise
+from perturb.ops.perturbations import blur_pyramid, perturb
 
 PEER = flags.DEFINE_string('peer', None, 'Python of the environment with torch and TorchRay.')
 IMAGES = flags.DEFINE_string('images', 'chelsea, coffee, camera, motorcycle_left', 'Photographs.')

@@ -18,10 +18,12 @@ import jax
 import numpy as np
 
 from benchmarks.peer import Peer
-from perturb import averaged, backprop, class_activation, excitation, keep_freed_memory, nets
-from perturb.lime import lime
-from perturb.occlusion import occlusion
-from perturb.rise import rise
+from perturb import keep_freed_memory, nets
+from perturb.methods import averaged_gradients as averaged
+from perturb.methods import backprop, class_activation, excitation
+from perturb.methods.lime import lime
+from perturb.methods.occlusion import occlusion
+from perturb.methods.rise import rise
 
 PEER = flags.DEFINE_string('peer', None, 'Python of the environment with the peers.')
 ONLY = flags.DEFINE_list('only', [], 'Names of methods; all by default.')

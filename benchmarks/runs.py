@@ -18,11 +18,11 @@ import numpy as np
 from configs import extremal
 from perturb.data.datasets import open_dataset
 from perturb.data.images import find_images, open_picture
-from perturb.extremal_run import experiment_of
 from perturb.memory import keep_freed_memory
-from perturb.metrics import peak_memory
 from perturb.nets import load
-from perturb.run import Run
+from perturb.run.loop import Run
+from perturb.store.tensorboard import peak_memory
+from perturb.tasks.extremal import experiment_of
 
 SIZES = flags.DEFINE_list('sizes', ['16', '64', '256', '1024'], 'Numbers of images.')
 OUT = flags.DEFINE_string('out', '', 'File for the figures, as JSON.')

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.peer import Peer
 from perturb import extremal_perturbation, keep_freed_memory, nets
-from perturb.solvers import MODES
+from perturb.methods.extremal_solvers import MODES
 
 PEER = flags.DEFINE_string('peer', '', 'Python of the environment with torch and TorchRay.')
 BATCHES = flags.DEFINE_list('batches', ['1', '8', '32', '64', '128'], 'Problems side by side.')

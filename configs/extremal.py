@@ -25,7 +25,7 @@ def get_config() -> ml_collections.ConfigDict:
   # The solver.
   config.mode = 'fast'  # 'fast' (ours), 'paper' or 'torchray'.
   config.settings = ml_collections.ConfigDict(
-    {  # Of the mode; see perturb/solvers.py.
+    {  # Of the mode; see perturb/methods/extremal_solvers.py.
       'iterations': 50,  # Steps of Adam.
       'learning_rate': 0.1,
     }

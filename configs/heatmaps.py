@@ -10,7 +10,7 @@ def get_config() -> ml_collections.ConfigDict:
   config = subjects.get_config()
   config.task = 'heatmaps'
 
-  config.method = 'grad_cam'  # See perturb/methods.py; 'meta:' and 'layers:' too.
+  config.method = 'grad_cam'  # See perturb/methods/registry.py; 'meta:' and 'layers:' too.
   config.options = ml_collections.ConfigDict()  # Its arguments: --config.options.layer=blocks.9
   config.references = 'astronaut, camera, motorcycle_left, rocket'  # Of expected_gradients.
 

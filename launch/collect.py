@@ -6,7 +6,7 @@ import pathlib
 from typing import Any, NamedTuple
 
 from perturb.errors import UserError
-from perturb.folder import flatten
+from perturb.store.workdir import flatten
 
 
 class Finished(NamedTuple):

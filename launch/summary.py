@@ -18,10 +18,10 @@ import numpy as np
 
 from launch.collect import Finished, is_numeric, measures, read_runs, table, varied
 from launch.command_line import WORKDIR, main
-from perturb import store
 from perturb.console import format_table
 from perturb.errors import UserError
-from perturb.figures import STYLE, png
+from perturb.figures.style import STYLE, png
+from perturb.store import files
 
 VALUE = flags.DEFINE_string('value', '', "What is plotted: a column of summary.csv; '' for 'kept'.")
 NAMED = 12  # Lines of a plot that have names.
@@ -76,8 +76,8 @@ def summary() -> int:
   if value not in columns:
     raise UserError(f'--value={value} is not one of {", ".join(columns)}')
   header, rows = table(runs)
-  store.write_table(workdir / 'summary.csv', header, rows)
-  store.write_atomically(workdir / 'summary.png', png(plot(runs, value)))
+  files.write_table(workdir / 'summary.csv', header, rows)
+  files.write_atomically(workdir / 'summary.png', png(plot(runs, value)))
   shown = [
     (
       run.name,

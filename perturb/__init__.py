@@ -1,8 +1,10 @@
 """Where does a convolutional network look, and what is encoded inside it."""
 
 from perturb import nets, studies
-from perturb.averaged import expected_gradients, integrated_gradients, smooth_grad
-from perturb.backprop import (
+from perturb.errors import UserError
+from perturb.memory import keep_freed_memory
+from perturb.methods.averaged_gradients import expected_gradients, integrated_gradients, smooth_grad
+from perturb.methods.backprop import (
   deconvnet,
   extract_aggregate,
   gradient,
@@ -12,9 +14,9 @@ from perturb.backprop import (
   norm_grad,
   selective_norm_grad,
 )
-from perturb.channels import ChannelResult, channel_attribution, class_channels
-from perturb.class_activation import cam, grad_cam, grad_cam_plus_plus, guided_grad_cam
-from perturb.combine import (
+from perturb.methods.channels import ChannelResult, channel_attribution, class_channels
+from perturb.methods.class_activation import cam, grad_cam, grad_cam_plus_plus, guided_grad_cam
+from perturb.methods.combine_layers import (
   combine,
   combine_layers,
   feature_spread,
@@ -22,10 +24,8 @@ from perturb.combine import (
   probe_accuracy,
   uniform_weights,
 )
-from perturb.errors import UserError
-from perturb.excitation import contrastive_excitation_backprop, excitation_backprop
-from perturb.explanations import Explanations
-from perturb.extremal import (
+from perturb.methods.excitation import contrastive_excitation_backprop, excitation_backprop
+from perturb.methods.extremal import (
   ExtremalResult,
   extremal_perturbation,
   is_monotonic,
@@ -33,23 +33,23 @@ from perturb.extremal import (
   render_masks,
   smallest_area,
 )
-from perturb.inversion import (
+from perturb.methods.inversion import (
   Inversion,
   activation_maximisation,
   caricature,
   feature_inversion,
   pixel_inversion,
 )
-from perturb.lime import LimeResult, lime
-from perturb.meaningful import MeaningfulResult, meaningful_perturbation
-from perturb.memory import keep_freed_memory
-from perturb.meta import meta_saliency
-from perturb.methods import METHODS
-from perturb.minimal import MinimalImage, minimal_image
-from perturb.occlusion import occlusion, variable_occlusion
-from perturb.results import Results
-from perturb.rise import rise
-from perturb.superpixels import superpixels
+from perturb.methods.lime import LimeResult, lime
+from perturb.methods.meaningful import MeaningfulResult, meaningful_perturbation
+from perturb.methods.meta_saliency import meta_saliency
+from perturb.methods.minimal_image import MinimalImage, minimal_image
+from perturb.methods.occlusion import occlusion, variable_occlusion
+from perturb.methods.registry import METHODS
+from perturb.methods.rise import rise
+from perturb.ops.superpixels import superpixels
+from perturb.store.explanations import Explanations
+from perturb.store.results import Results
 
 __all__ = [
   'METHODS',

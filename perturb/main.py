@@ -10,7 +10,7 @@ from ml_collections import config_flags
 
 from perturb.command_line import join_processes, parser, start_jax
 from perturb.errors import UserError, check_choice
-from perturb.tasks import TASKS
+from perturb.tasks.registry import TASKS
 
 CONFIG = config_flags.DEFINE_config_file('config', None, 'The experiment: configs/extremal.py, ...')
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for results, figures and the report.')

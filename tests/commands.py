@@ -78,7 +78,7 @@ def _become(module, arguments, environment, paths):
 def main():
   import launch.sweep  # noqa: F401
   import perturb.command_line
-  import perturb.tasks  # noqa: F401
+  import perturb.tasks.registry  # noqa: F401
 
   for line in sys.stdin:
     request = json.loads(line)

@@ -15,8 +15,8 @@ import time
 import jax
 
 from configs import extremal
-from perturb.explanations import Explanations
-from perturb.extremal_run import run
+from perturb.store.explanations import Explanations
+from perturb.tasks.extremal import run
 
 STATUS = pathlib.Path('results.zarr', '28x28', 'status', 'c')
 

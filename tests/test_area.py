@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from perturb.area import area_loss, binarise, kth_smallest, project, reference
+from perturb.ops.area import area_loss, binarise, kth_smallest, project, reference
 
 
 def sorted_area_loss(masks, areas):

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.averaged import expected_gradients, integrated_gradients, smooth_grad
-from perturb.backprop import gradient, gradient_sum
+from perturb.methods.averaged_gradients import expected_gradients, integrated_gradients, smooth_grad
+from perturb.methods.backprop import gradient, gradient_sum
 from tests.small_net import IMAGES, TARGETS, small_net
 
 

@@ -8,8 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from perturb import class_activation, nets
-from perturb.backprop import (
+from perturb import nets
+from perturb.data.digits import load_digits
+from perturb.errors import UserError
+from perturb.methods import class_activation
+from perturb.methods.backprop import (
   aggregate_channels,
   extract_aggregate,
   gradient,
@@ -18,7 +21,7 @@ from perturb.backprop import (
   norm_grad,
   selective_norm_grad,
 )
-from perturb.combine import (
+from perturb.methods.combine_layers import (
   combine,
   combine_layers,
   feature_spread,
@@ -26,14 +29,12 @@ from perturb.combine import (
   probe_accuracy,
   uniform_weights,
 )
-from perturb.data.digits import load_digits
-from perturb.errors import UserError
-from perturb.excitation import contrastive_excitation_backprop, excitation_backprop
-from perturb.heatmaps import normalise
-from perturb.meta import meta_saliency, training_step
-from perturb.nets import training
+from perturb.methods.excitation import contrastive_excitation_backprop, excitation_backprop
+from perturb.methods.meta_saliency import meta_saliency, training_step
 from perturb.nets.layers import Conv, Dense, GlobalMean
 from perturb.nets.network import Layers, Network
+from perturb.ops.heatmaps import normalise
+from perturb.training import epochs as training
 from tests.small_net import IMAGES, TARGETS, small_net
 
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from perturb.channels import ChannelResult, channel_attribution, class_channels
 from perturb.errors import UserError
+from perturb.methods.channels import ChannelResult, channel_attribution, class_channels
 from perturb.nets.layers import Add, Conv, Dense, GlobalMean, Relu
 from perturb.nets.network import Layers, Network
 from tests.small_net import IMAGES, TARGETS, small_net

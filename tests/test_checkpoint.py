@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from perturb.nets import load
-from perturb.nets.checkpoint import (
+from perturb.nets.weights.torch_files import (
   LEGACY_MAGIC,
   LEGACY_PROTOCOL,
   CheckpointError,

@@ -7,9 +7,10 @@ from PIL import Image
 import pytest
 
 from configs import compare as config_file
-from perturb import compare, heatmap_figures
 from perturb.errors import UserError
-from perturb.methods import METHODS, check_options, method_named
+from perturb.figures import heatmaps as heatmap_figures
+from perturb.methods.registry import METHODS, check_options, method_named
+from perturb.tasks import compare
 from tests.small_net import IMAGES, TARGETS, small_net
 
 

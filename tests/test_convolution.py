@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from perturb.nets import convolution
-from perturb.nets import padding as pad
-from perturb.nets.depthwise import depthwise_conv_shifted
-from perturb.nets.pooling import adaptive_mean_matrix, max_pool_shifted
+from perturb.nets.kernels import convolution
+from perturb.nets.kernels import padding as pad
+from perturb.nets.kernels.depthwise import depthwise_conv_shifted
+from perturb.nets.kernels.pooling import adaptive_mean_matrix, max_pool_shifted
 
 LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 

@@ -9,9 +9,9 @@ import pytest
 
 from perturb.data.digits import load_digits
 from perturb.errors import UserError
-from perturb.studies.experiments import _placed
-from perturb.studies.parts import Keypoint
-from perturb.tasks import TASKS
+from perturb.evaluate.parts import Keypoint
+from perturb.tasks.experiments import _placed
+from perturb.tasks.registry import TASKS
 
 
 @pytest.fixture(scope='module')

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from perturb.area import binarise
+from perturb.base import class_scores
 from perturb.errors import UserError
-from perturb.extremal import (
+from perturb.methods.extremal import (
   ExtremalResult,
   check_areas,
   contrast,
@@ -18,9 +18,9 @@ from perturb.extremal import (
   settings_of,
   smallest_area,
 )
-from perturb.function import class_scores
-from perturb.perturbations import blur_pyramid, perturb
-from perturb.solvers import MODES, Penalised, area_weight
+from perturb.methods.extremal_solvers import MODES, Penalised, area_weight
+from perturb.ops.area import binarise
+from perturb.ops.perturbations import blur_pyramid, perturb
 from tests.small_net import small_net
 from tests.test_parity import small_network
 

@@ -10,8 +10,8 @@ from configs import heatmaps
 import perturb
 from perturb.data.digits import load_digits
 from perturb.errors import UserError
-from perturb.heatmap_run import run
 from perturb.nets import load
+from perturb.tasks.heatmaps import run
 
 
 @pytest.fixture

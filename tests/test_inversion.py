@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from perturb.errors import UserError
-from perturb.fourier import COLOURS, images_of, random_spectra
-from perturb.inversion import (
+from perturb.methods.inversion import (
   activation_maximisation,
   caricature,
   feature_inversion,
   pixel_inversion,
 )
-from perturb.transforms import random_view, view
+from perturb.ops.fourier import COLOURS, images_of, random_spectra
+from perturb.ops.views import random_view, view
 from tests.small_net import IMAGES, small_net
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from perturb.masks import PROFILES, Lattice, gaussian_basis, smooth_max_conv
-from perturb.solvers import MODES
+from perturb.methods.extremal_solvers import MODES
+from perturb.ops.masks import PROFILES, Lattice, gaussian_basis, smooth_max_conv
 
 TORCHRAY = MODES['torchray'].lattice((224, 224))
 HARD = Lattice((40, 47), step=5, radius=10, temperature=0)
@@ -132,7 +132,7 @@ def test_regression_numbers_of_torchrays_masks():
 
 
 def test_regression_numbers_of_the_area_loss_at_torchrays_start():
-  from perturb.area import area_loss
+  from perturb.ops.area import area_loss
 
   full = smooth_max_conv(jnp.ones((1, 32, 32)), TORCHRAY)
   areas = jnp.array([0.025, 0.05, 0.1, 0.2, 0.4, 0.8])

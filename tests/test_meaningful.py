@@ -7,13 +7,13 @@ from PIL import Image, ImageFilter
 import pytest
 
 from perturb.errors import UserError
-from perturb.meaningful import (
+from perturb.methods.meaningful import (
   jittered,
   meaningful_perturbation,
   pillow_blur_matrix,
   total_variation,
 )
-from perturb.perturbations import blur, fade_pyramid, perturb
+from perturb.ops.perturbations import blur, fade_pyramid, perturb
 from tests.small_net import IMAGES, TARGETS, small_net
 
 SIZE = 48

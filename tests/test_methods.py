@@ -9,14 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from perturb import averaged, backprop, class_activation, excitation
 from perturb.errors import UserError
-from perturb.lime import lime
-from perturb.meaningful import meaningful_perturbation
-from perturb.minimal import minimal_image
+from perturb.methods import averaged_gradients as averaged
+from perturb.methods import backprop, class_activation, excitation
+from perturb.methods.lime import lime
+from perturb.methods.meaningful import meaningful_perturbation
+from perturb.methods.minimal_image import minimal_image
+from perturb.methods.occlusion import occlusion, variable_occlusion
+from perturb.methods.rise import rise
 from perturb.nets.network import INPUT
-from perturb.occlusion import occlusion, variable_occlusion
-from perturb.rise import rise
 from tests.small_net import IMAGES, TARGETS, small_net
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from perturb.data.images import find_images, load_image
-from perturb.extremal import extremal_perturbation
-from perturb.masks import smooth_max_conv
-from perturb.perturbations import blur_pyramid
-from perturb.solvers import MODES
+from perturb.methods.extremal import extremal_perturbation
+from perturb.methods.extremal_solvers import MODES
+from perturb.ops.masks import smooth_max_conv
+from perturb.ops.perturbations import blur_pyramid
 from tests import fixtures
 
 RECORDED = pathlib.Path(__file__).parent / 'recorded'

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from perturb.perturbations import blur, blur_pyramid, fade_pyramid, perturb, pyramid
+from perturb.ops.perturbations import blur, blur_pyramid, fade_pyramid, perturb, pyramid
 
 X = jnp.asarray(np.random.RandomState(0).randn(12, 15, 3), jnp.float32)
 MASKS = jnp.asarray(np.random.RandomState(1).rand(2, 12, 15), jnp.float32)

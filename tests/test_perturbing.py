@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from skimage.transform import resize
 
-from perturb.lime import lime, weighted_ridge
-from perturb.minimal import minimal_image
-from perturb.occlusion import occlusion, variable_occlusion
-from perturb.rise import random_mask, rise, upsampling
-from perturb.superpixels import superpixels
+from perturb.methods.lime import lime, weighted_ridge
+from perturb.methods.minimal_image import minimal_image
+from perturb.methods.occlusion import occlusion, variable_occlusion
+from perturb.methods.rise import random_mask, rise, upsampling
+from perturb.ops.superpixels import superpixels
 from tests.small_net import IMAGES, TARGETS, small_net
 
 PIXEL = (13, 20)

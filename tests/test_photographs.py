@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from perturb.data.images import find_images, load_image
-from perturb.extremal import extremal_perturbation
+from perturb.methods.extremal import extremal_perturbation
 
 # Written by benchmarks/extremal.py: TorchRay's scores after 800 iterations.
 MEASURED = pathlib.Path(__file__).parent.parent / 'benchmarks' / 'extremal_cpu.json'

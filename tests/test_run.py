@@ -10,12 +10,12 @@ from PIL import Image
 import pytest
 
 from configs import extremal, extremal_paper, extremal_torchray
-from perturb import store
 from perturb.data.digits import load_digits
 from perturb.errors import UserError
-from perturb.explanations import Explanations
-from perturb.extremal import settings_of
-from perturb.extremal_run import run
+from perturb.methods.extremal import settings_of
+from perturb.store import files as store_files
+from perturb.store.explanations import Explanations
+from perturb.tasks.extremal import run
 from tests import commands
 
 FEW = ['--config.settings.iterations=3', '--config.areas=(0.1, 0.3)']
@@ -216,7 +216,7 @@ def test_nothing_is_left_of_a_write_that_failed(tmp_path, monkeypatch):
 
   monkeypatch.setattr(os, 'replace', fail)
   with pytest.raises(UserError, match=r'x\.npz: cannot be written \(No space left'):
-    store.write_atomically(tmp_path / 'x.npz', b'data')
+    store_files.write_atomically(tmp_path / 'x.npz', b'data')
   assert not list(tmp_path.iterdir())
 
 

@@ -12,16 +12,16 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from configs import extremal
-from perturb import extremal_run
 from perturb.data.datasets import open_dataset
 from perturb.errors import UserError
-from perturb.explanations import Explanations
-from perturb.manifest import Manifest
-from perturb.places import Layout
-from perturb.results import results_group, timings_group
-from perturb.run import Experiment, Run
-from perturb.subjects import label_targets
-from perturb.zarr_store import DONE, FAILED, Field
+from perturb.run.layout import Layout
+from perturb.run.loop import Experiment, Run
+from perturb.run.subjects import label_targets
+from perturb.store.arrays import DONE, FAILED, Field
+from perturb.store.explanations import Explanations
+from perturb.store.manifest import Manifest
+from perturb.store.results import results_group, timings_group
+from perturb.tasks import extremal as extremal_run
 from tests.small_net import small_net
 from tests.test_datasets import picture
 

@@ -15,8 +15,8 @@ from perturb import nets
 from perturb.errors import UserError
 from perturb.nets import zoo
 from perturb.nets.convert import convert, recognise
-from perturb.nets.saved import read_network
-from perturb.nets.torch_weights import torch_shapes
+from perturb.nets.weights.from_torch import torch_shapes
+from perturb.nets.weights.saved import read_network
 from tests import fixtures
 
 

@@ -5,6 +5,10 @@ import numpy as np
 import pytest
 
 from perturb.errors import UserError
+from perturb.evaluate import representativeness
+from perturb.evaluate.boxes import outside, tight_boxes
+from perturb.evaluate.parts import intensity
+from perturb.evaluate.representativeness import simplify
 from perturb.studies import (
   Adversarial,
   Keypoint,
@@ -15,11 +19,7 @@ from perturb.studies import (
   part_saliency,
   read_keypoints,
   recover_labels,
-  representativeness,
 )
-from perturb.studies.boxes import outside, tight_boxes
-from perturb.studies.parts import intensity
-from perturb.studies.representativeness import simplify
 from tests.small_net import IMAGES, small_net
 
 SIZE = 32

@@ -14,7 +14,7 @@ from PIL import Image
 import pytest
 
 from perturb.data.digits import load_digits
-from perturb.explanations import Explanations
+from perturb.store.explanations import Explanations
 from tests import commands
 from tests.test_run import command, files
 

@@ -10,7 +10,7 @@ from configs import train_mnist
 from perturb import nets
 from perturb.data.digits import load_digits, split
 from perturb.errors import UserError
-from perturb.nets import train as training_command
+from perturb.tasks import train as training_command
 
 
 def brief(epochs=2):

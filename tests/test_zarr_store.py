@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from perturb.errors import UserError
-from perturb.zarr_store import Field, Group, read_attributes, write_constant, write_group
+from perturb.store.arrays import Field, Group, read_attributes, write_constant, write_group
 
 FIELDS = {
   'status': Field('uint8'),

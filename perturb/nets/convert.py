@@ -12,9 +12,9 @@ import numpy as np
 from perturb.command_line import quiet
 from perturb.errors import UserError
 from perturb.nets import preprocessing as pre
-from perturb.nets.checkpoint import CheckpointError, read_checkpoint
-from perturb.nets.saved import save
-from perturb.nets.torch_weights import misfits, torch_shapes
+from perturb.nets.weights.from_torch import misfits, torch_shapes
+from perturb.nets.weights.saved import save
+from perturb.nets.weights.torch_files import CheckpointError, read_checkpoint
 from perturb.nets.zoo import NETWORKS, fit, read_class_names, with_classes
 
 

@@ -10,10 +10,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from perturb.nets import padding as pad
-from perturb.nets.convolution import conv
-from perturb.nets.depthwise import depthwise_conv
-from perturb.nets.pooling import adaptive_mean_matrix, max_pool
+from perturb.nets.kernels import padding as pad
+from perturb.nets.kernels.convolution import conv
+from perturb.nets.kernels.depthwise import depthwise_conv
+from perturb.nets.kernels.pooling import adaptive_mean_matrix, max_pool
 
 
 class Conv(nn.Module):

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from perturb.base import pick
+from perturb.compiled import shapes_of
 from perturb.errors import UserError, did_you_mean
-from perturb.function import pick, shapes_of
 from perturb.nets.network import Activations, Network, Rule, Variables
 from perturb.nets.preprocessing import Preprocessing
 

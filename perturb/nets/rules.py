@@ -14,8 +14,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from perturb.nets.convolution import conv
-from perturb.nets.depthwise import depthwise_conv
+from perturb.nets.kernels.convolution import conv
+from perturb.nets.kernels.depthwise import depthwise_conv
 from perturb.nets.layers import (
   AdaptiveMeanPool,
   Add,

@@ -13,17 +13,17 @@ import numpy as np
 
 from perturb.errors import UserError, did_you_mean
 from perturb.nets import preprocessing as pre
-from perturb.nets.alexnet import AlexNet
-from perturb.nets.checkpoint import CheckpointError, read_checkpoint
-from perturb.nets.efficientnet import EfficientNetLite, scaled
-from perturb.nets.googlenet import GoogLeNet
-from perturb.nets.matconvnet import VGGF, FlowerNet, MNISTNet
+from perturb.nets.architectures.alexnet import AlexNet
+from perturb.nets.architectures.efficientnet import EfficientNetLite, scaled
+from perturb.nets.architectures.googlenet import GoogLeNet
+from perturb.nets.architectures.matconvnet import VGGF, FlowerNet, MNISTNet
+from perturb.nets.architectures.resnet import ResNet
+from perturb.nets.architectures.vgg import VGG
 from perturb.nets.network import Network, Variables
 from perturb.nets.pretrained import Pretrained
-from perturb.nets.resnet import ResNet
-from perturb.nets.saved import read_network
-from perturb.nets.torch_weights import count_classes, from_torch
-from perturb.nets.vgg import VGG
+from perturb.nets.weights.from_torch import count_classes, from_torch
+from perturb.nets.weights.saved import read_network
+from perturb.nets.weights.torch_files import CheckpointError, read_checkpoint
 
 RANDOM = 'random'  # In place of a checkpoint's path.
 

@@ -1,0 +1,1 @@
+"""What explanations are worth: measurements of heatmaps and masks."""

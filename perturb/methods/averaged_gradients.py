@@ -1,0 +1,234 @@
+"""Gradients averaged over several inputs: SmoothGrad, integrated and expected gradients."""
+
+from collections.abc import Callable
+from typing import get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from perturb.base import Function, Images, Target, check_images, check_targets, pick
+from perturb.chunks import default_chunk, summed
+from perturb.compiled import compiled
+from perturb.errors import UserError, check_choice
+from perturb.methods.backprop import Aggregate, aggregate_channels
+
+# (images [P], samples [P]) to (inputs [P, H, W, C], weights [P, 1, 1, 1] or [P, H, W, C])
+Points = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+
+
+def _weighted_gradients(
+  f: Function, x: jax.Array, targets: jax.Array, points: Points, samples: int, chunk: int
+) -> jax.Array:
+  """sum over the samples of weight * df/dx at the point: `[B, H, W, C]`."""
+
+  def add(index, inside, total):
+    image = index // samples
+    inputs, weights = points(image, index % samples)
+    _, back = jax.vjp(lambda v: pick(f(v), targets[image]), inputs)
+    return total.at[image].add(weights * back(inside)[0])
+
+  return summed(add, jnp.zeros_like(x), x.shape[0] * samples, chunk)
+
+
+def _each_sample(key: jax.Array, samples: jax.Array, draw: Callable) -> jax.Array:
+  """A draw for each sample, the same for every image."""
+  return jax.vmap(lambda s: draw(jax.random.fold_in(key, s)))(samples)
+
+
+@compiled
+def _smooth_grad(f, x, targets, key, *, samples, noise, aggregate, chunk):
+  sigma = noise * (x.max((1, 2, 3), keepdims=True) - x.min((1, 2, 3), keepdims=True))
+
+  def points(image, sample):
+    draw = _each_sample(key, sample, lambda k: jax.random.normal(k, x.shape[1:]))
+    return x[image] + sigma[image] * draw, jnp.full((1, 1, 1, 1), 1 / samples)
+
+  return aggregate_channels(_weighted_gradients(f, x, targets, points, samples, chunk), aggregate)
+
+
+@compiled
+def _integrated(f, x, targets, baseline, nodes, weights, *, aggregate, chunk):
+  start = jnp.broadcast_to(baseline, x.shape)
+  away = x - start
+
+  def points(image, sample):
+    alpha = nodes[sample][:, None, None, None]
+    return start[image] + alpha * away[image], weights[sample][:, None, None, None] * away[image]
+
+  count = nodes.shape[0]
+  return aggregate_channels(_weighted_gradients(f, x, targets, points, count, chunk), aggregate)
+
+
+@compiled
+def _expected(f, x, targets, references, key, *, samples, aggregate, chunk):
+  def points(image, sample):
+    def draw(k):
+      pick_key, alpha_key = jax.random.split(k)
+      return (
+        jax.random.randint(pick_key, (), 0, references.shape[0]),
+        jax.random.uniform(alpha_key, (1, 1, 1)),
+      )
+
+    chosen, alpha = _each_sample(key, sample, draw)
+    away = x[image] - references[chosen]
+    return references[chosen] + alpha * away, away / samples
+
+  return aggregate_channels(_weighted_gradients(f, x, targets, points, samples, chunk), aggregate)
+
+
+def _check(name: str, samples: int, aggregate: str) -> None:
+  check_choice('aggregate', aggregate, get_args(Aggregate))
+  if samples < 1:
+    raise UserError(f'{name} must be at least 1, not {samples}')
+
+
+def smooth_grad(
+  f: Function,
+  x: Images,
+  target: Target,
+  *,
+  key: jax.Array | None = None,
+  samples: int = 50,
+  noise: float = 0.15,
+  aggregate: Aggregate = 'max',
+  chunk: int | None = None,
+) -> jax.Array:
+  """SmoothGrad: the mean of the gradient over noisy copies of the image.
+
+  Source: Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017.
+
+  Args:
+    f: any function of images `[N, H, W, C]` to scores `[N, K]`; `net.with_rules(...)` smooths
+      another signal than the gradient.
+    x: images `[B, H, W, C]`, or one image.
+    target: index of the class, one for all images or `[B]`.
+    key: of the noise, which is the same for every image; `jax.random.key(0)` by default.
+    samples: number of noisy copies.
+    noise: standard deviation, as a share of max(x) - min(x) of each image.
+    aggregate: over the channels of the mean gradient: 'max' of the absolute values, 'sum', 'norm'
+      or 'selective'.
+    chunk: copies that go through f at once; by default as many as suit the machine.
+
+  Returns:
+    `[B, H, W]`.
+
+  Raises:
+    UserError: for a wrong target, or no samples.
+  """
+  _check('samples', samples, aggregate)
+  x = check_images(x)
+  targets = check_targets(f, x, target)
+  key = jax.random.key(0) if key is None else key
+  return _smooth_grad(
+    f,
+    x,
+    targets,
+    key,
+    samples=samples,
+    noise=noise,
+    aggregate=aggregate,
+    chunk=chunk or default_chunk(x.shape[1:3]),
+  )
+
+
+def integrated_gradients(
+  f: Function,
+  x: Images,
+  target: Target,
+  *,
+  baseline: Images | float = 0.0,
+  steps: int = 50,
+  aggregate: Aggregate = 'sum',
+  chunk: int | None = None,
+) -> jax.Array:
+  """(x - x') int_0^1 df(x' + alpha (x - x'))/dx dalpha, by Gauss-Legendre quadrature.
+
+  Source: Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
+
+  Args:
+    f: any function of images `[N, H, W, C]` to scores `[N, K]`.
+    x: images `[B, H, W, C]`, or one image.
+    target: index of the class, one for all images or `[B]`.
+    baseline: x', anything that broadcasts to x; 0 is the training mean of a normalised input.
+    steps: nodes of the quadrature.
+    aggregate: over the channels; with 'sum' a heatmap sums to f(x) - f(x'), up to the quadrature.
+    chunk: points that go through f at once; by default as many as suit the machine.
+
+  Returns:
+    `[B, H, W]`, with its sign where `aggregate` is 'sum'.
+
+  Raises:
+    UserError: for a wrong target, no steps, or a baseline of another shape.
+  """
+  _check('steps', steps, aggregate)
+  x = check_images(x)
+  targets = check_targets(f, x, target)
+  try:
+    start = jnp.broadcast_to(jnp.asarray(baseline, jnp.float32), x.shape)
+  except ValueError as error:
+    raise UserError(
+      f'baseline must broadcast to {x.shape}, not be of shape {np.shape(baseline)}'
+    ) from error
+  nodes, weights = np.polynomial.legendre.leggauss(steps)
+  return _integrated(
+    f,
+    x,
+    targets,
+    start,
+    np.float32((nodes + 1) / 2),
+    np.float32(weights / 2),
+    aggregate=aggregate,
+    chunk=chunk or default_chunk(x.shape[1:3]),
+  )
+
+
+def expected_gradients(
+  f: Function,
+  x: Images,
+  target: Target,
+  references: Images,
+  *,
+  key: jax.Array | None = None,
+  samples: int = 50,
+  aggregate: Aggregate = 'sum',
+  chunk: int | None = None,
+) -> jax.Array:
+  """Integrated gradients in expectation over baselines drawn from the data.
+
+  Source: Erion et al., "Improving performance of deep learning models with axiomatic attribution
+  priors and expected gradients", 2021.
+
+  Args:
+    f: any function of images `[N, H, W, C]` to scores `[N, K]`.
+    x: images `[B, H, W, C]`, or one image.
+    target: index of the class, one for all images or `[B]`.
+    references: images `[R, H, W, C]`, among which the baselines are drawn.
+    key: of the draws, which are the same for every image; `jax.random.key(0)` by default.
+    samples: pairs of a baseline and a point on the way from it.
+    aggregate: over the channels; with 'sum' a heatmap sums to f(x) minus the mean of f over the
+      references, in expectation.
+    chunk: points that go through f at once; by default as many as suit the machine.
+
+  Returns:
+    `[B, H, W]`, with its sign where `aggregate` is 'sum'.
+
+  Raises:
+    UserError: for a wrong target, no samples, or references of another size.
+  """
+  _check('samples', samples, aggregate)
+  x, references = check_images(x), check_images(references)
+  if references.shape[1:] != x.shape[1:]:
+    raise UserError(f'references must be [R, {", ".join(map(str, x.shape[1:]))}], as x')
+  targets = check_targets(f, x, target)
+  key = jax.random.key(0) if key is None else key
+  return _expected(
+    f,
+    x,
+    targets,
+    references,
+    key,
+    samples=samples,
+    aggregate=aggregate,
+    chunk=chunk or default_chunk(x.shape[1:3]),
+  )

@@ -1,0 +1,414 @@
+"""Extremal perturbations: the mask of a given area that maximally affects a network's output.
+
+Source: Fong, Patrick and Vedaldi, "Understanding Deep Networks via Extremal Perturbations and
+Smooth Masks", ICCV 2019. Shapes: B images, A areas, [H, W, C] pixels.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+from typing import Any, Literal, NamedTuple, Protocol, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from perturb.base import Function, Images, Target, check_images, check_targets, class_scores, pick
+from perturb.chunks import default_chunk, mapped
+from perturb.compiled import compiled
+from perturb.errors import UserError, check_choice, did_you_mean
+from perturb.methods.extremal_solvers import (
+  MODES,
+  Reward,
+  Settings,
+  initial_parameters,
+  lattice_shape,
+  render,
+  solve,
+)
+from perturb.ops.area import binarise
+from perturb.ops.heatmaps import smooth
+from perturb.ops.perturbations import check_fade_to, perturb, pyramid
+
+Game = Literal['preserve', 'delete', 'hybrid']
+Objective = Literal['score', 'contrastive']
+Perturbation = Literal['blur', 'fade']
+
+DEFAULT_AREAS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+
+
+class ExtremalResult(NamedTuple):
+  """Extremal perturbations of B images at A areas.
+
+  Attributes:
+    areas: `[A]`, the areas asked for.
+    masks: `[B, A, H, W]` in [0, 1]. 1 marks the region of area a: what `preserve` keeps, what
+      `delete` removes.
+    parameters: `[B, A, h, w]`, the low-resolution parameters of the masks.
+    mean_area: `[B, A]`, mean of each mask.
+    share_area: `[B, A]`, share of its pixels above 1/2.
+    scores: `[B, A]`, Phi(m (x) x), the score with only the region kept.
+    deleted_scores: `[B, A]`, Phi((1 - m) (x) x), the score with the region removed.
+    binary_scores: `[B, A]`, the score with exactly the a |Omega| largest mask pixels kept.
+    full_score: `[B]`, Phi(x).
+    blank_score: `[B]`, Phi of the fully perturbed image.
+    rewards: `[B, A, T]`, what the solver maximised, at each iteration.
+    area_losses: `[B, A, T]`, R_a at each iteration (zeros in the `fast` mode).
+  """
+
+  areas: jax.Array
+  masks: jax.Array
+  parameters: jax.Array
+  mean_area: jax.Array
+  share_area: jax.Array
+  scores: jax.Array
+  deleted_scores: jax.Array
+  binary_scores: jax.Array
+  full_score: jax.Array
+  blank_score: jax.Array
+  rewards: jax.Array
+  area_losses: jax.Array
+
+  @property
+  def heatmap(self) -> jax.Array:
+    """`[B, H, W]`: the sum of the masks, blurred by 9 % of the shorter side (sec. 4.2)."""
+    return smooth(jnp.asarray(self.masks).sum(1), 0.09)
+
+
+class AreaScores(Protocol):
+  """A result with areas `[A]`, scores `[B, A]` and a full score `[B]`."""
+
+  @property
+  def areas(self) -> Any: ...
+  @property
+  def scores(self) -> Any: ...
+  @property
+  def full_score(self) -> Any: ...
+
+
+class BlankScores(AreaScores, Protocol):
+  """The same with a blank score `[B]`."""
+
+  @property
+  def blank_score(self) -> Any: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class _Game:
+  """What is maximised, apart from the network and the image."""
+
+  game: Game
+  objective: Objective
+  perturbation: Perturbation
+  levels: int
+  sigma_max: float
+  normalised: bool
+  fade_to: tuple[float, ...]
+
+
+def contrast(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+  """Score of the target minus the best score of any other class: `[N]`."""
+  scores = class_scores(outputs)
+  chosen = jnp.arange(scores.shape[1]) == targets[:, None]
+  return pick(outputs, targets) - jnp.max(jnp.where(chosen, -jnp.inf, scores), axis=1)
+
+
+def _perturbed(x: jax.Array, g: _Game) -> jax.Array:
+  return pyramid(
+    x,
+    g.perturbation,
+    levels=g.levels,
+    sigma_max=g.sigma_max,
+    normalised=g.normalised,
+    fade_to=g.fade_to,
+  )
+
+
+def _reward(f: Function, pyramids: jax.Array, targets: jax.Array, g: _Game) -> Reward:
+  value = pick if g.objective == 'score' else contrast
+
+  def seen(masks, mirror):
+    images = perturb(pyramids, masks)
+    images = jnp.where(mirror, images[:, :, ::-1], images)
+    return value(f(images), targets)
+
+  def reward(masks: jax.Array, mirror: jax.Array) -> jax.Array:
+    if g.game == 'preserve':
+      return seen(masks, mirror)
+    if g.game == 'delete':
+      return -seen(1 - masks, mirror)
+    return seen(masks, mirror) - seen(1 - masks, mirror)
+
+  return reward
+
+
+def _solve_chunk(f, x, targets, areas, start, g: _Game, settings: Settings) -> dict[str, jax.Array]:
+  """P problems at once: x `[P, H, W, C]`, targets `[P]`, areas `[P]`, start `[P, h, w]`."""
+  pyramids = _perturbed(x, g)
+  solution = solve(_reward(f, pyramids, targets, g), x.shape[1:3], areas, start, settings)
+  masks = solution.masks
+  asked = jnp.stack(
+    [masks, 1 - masks, binarise(masks, areas), jnp.ones_like(masks), jnp.zeros_like(masks)]
+  )
+  # A loop, so that the network is compiled once for the five.
+  scores, deleted, binary, full, blank = jax.lax.map(
+    lambda masks: pick(f(perturb(pyramids, masks)), targets), asked
+  )
+  return {
+    'masks': masks,
+    'parameters': solution.parameters,
+    'mean_area': masks.mean((1, 2)),
+    'share_area': (masks > 0.5).mean((1, 2)),
+    'scores': scores,
+    'deleted_scores': deleted,
+    'binary_scores': binary,
+    'full_score': full,
+    'blank_score': blank,
+    'rewards': solution.rewards,
+    'area_losses': solution.area_losses,
+  }
+
+
+@compiled
+def _extremal(
+  f, x, targets, areas, start, *, g: _Game, settings: Settings, chunk: int
+) -> ExtremalResult:
+  n_images, n_areas = x.shape[0], areas.shape[0]
+
+  def solve_some(some):
+    image, area = some // n_areas, some % n_areas
+    return _solve_chunk(f, x[image], targets[image], areas[area], start[image, area], g, settings)
+
+  solved = {
+    name: value.reshape(n_images, n_areas, *value.shape[1:])
+    for name, value in mapped(solve_some, n_images * n_areas, chunk).items()
+  }
+  for name in ('full_score', 'blank_score'):  # The same for every area.
+    solved[name] = solved[name][:, 0]
+  return ExtremalResult(areas=areas, **solved)
+
+
+def settings_of(mode: str, **overrides: Any) -> Settings:
+  """The settings of a mode with some of them changed.
+
+  Raises:
+    UserError: for an unknown mode or setting, with its near matches.
+  """
+  if mode not in MODES:
+    hint = did_you_mean(mode, list(MODES)) or f'; the modes are {", ".join(MODES)}'
+    raise UserError(f'mode {mode!r} is not known{hint}')
+  fields = [field.name for field in dataclasses.fields(MODES[mode])]
+  for name in overrides:
+    if name not in fields:
+      hint = did_you_mean(name, fields) or f'; it has {", ".join(fields)}'
+      raise UserError(f'mode {mode!r} has no setting {name!r}{hint}')
+  return dataclasses.replace(MODES[mode], **overrides)
+
+
+def check_areas(areas: float | Sequence[float] | jax.Array | np.ndarray) -> tuple[float, ...]:
+  """Areas as floats; one number counts as a list of one.
+
+  Raises:
+    UserError: names the first one that is not between 0 and 1.
+  """
+  several = areas if isinstance(areas, str) else np.atleast_1d(np.asarray(areas, object)).tolist()
+  if not len(several):
+    raise UserError('areas: give at least one, a fraction of the image between 0 and 1')
+  for area in several:
+    if not isinstance(area, int | float | np.number) or not 0 < area < 1:
+      raise UserError(
+        f'area {area!r}: an area is a fraction of the image between 0 and 1, both excluded'
+      )
+  return tuple(float(area) for area in several)
+
+
+def extremal_perturbation(
+  f: Function,
+  x: Images,
+  target: Target,
+  areas: float | Sequence[float] | jax.Array | np.ndarray = DEFAULT_AREAS,
+  *,
+  key: jax.Array | None = None,
+  start: jax.Array | np.ndarray | None = None,
+  mode: str = 'fast',
+  game: Game = 'preserve',
+  objective: Objective = 'score',
+  perturbation: Perturbation = 'blur',
+  levels: int = 8,
+  sigma_max: float = 20.0,
+  fade_to: Sequence[float] = (0.0,),
+  chunk: int | None = None,
+  **settings: Any,
+) -> ExtremalResult:
+  """Finds, for each image and area, the mask that maximally affects one output of a network.
+
+  m_a = argmax Phi(m (x) x) over smooth masks of area a (eq. 2), for each area on its own, as one
+  compiled call.
+
+  Example:
+    >>> net = perturb.nets.load('efficientnet_lite0')
+    >>> result = extremal_perturbation(net, x, target=285, areas=[0.05, 0.1])
+    >>> result.masks.shape
+    (1, 2, 224, 224)
+
+  Args:
+    f: any differentiable function of images `[N, H, W, C]` to scores `[N, K]`, or to a map
+      `[N, h, w, K]` whose spatial mean is the score; before the softmax. It must treat the images
+      of a batch independently. A callable pytree such as `jax.tree_util.Partial(net.apply,
+      variables)` has its arrays passed as arguments; a plain function, compiled in.
+    x: images `[B, H, W, C]` as `f` takes them, or one image `[H, W, C]`.
+    target: index in [0, K) of the class or channel, one for all images or `[B]`.
+    areas: fractions of the image, each in (0, 1).
+    key: PRNG key, `jax.random.key(0)` by default. The same key gives the same result.
+    start: parameters to start from, e.g. of another result: `[B, A, h, w]` in [0, 1], or any shape
+      that broadcasts to it. By default each mode's own.
+    mode: 'fast' (ours), 'paper' or 'torchray' (as the authors' released code); see
+      `perturb.solvers`.
+    game: 'preserve' maximises Phi(m (x) x), 'delete' minimises Phi((1 - m) (x) x), 'hybrid'
+      maximises their difference.
+    objective: 'score', or 'contrastive': the score minus the best other class.
+    perturbation: 'blur', or 'fade' to `fade_to`.
+    levels: of the blur pyramid.
+    sigma_max: of the strongest blur, in pixels.
+    fade_to: value for each channel, or one for all, in the units of x. The default of zero is the
+      training mean of a normalised input; give the preprocessed value of black for black.
+    chunk: problems (image, area) solved side by side: bounds the memory; by default as many as
+      suit the machine.
+    **settings: of the mode, e.g. `iterations`, `learning_rate`.
+
+  Returns:
+    An `ExtremalResult`.
+
+  Raises:
+    UserError: names the argument that does not fit and what would.
+  """
+  x = check_images(x)
+  areas = check_areas(areas)
+  check_choice('game', game, get_args(Game))
+  check_choice('objective', objective, get_args(Objective))
+  check_choice('perturbation', perturbation, get_args(Perturbation))
+  check_fade_to(fade_to, x)
+  resolved = settings_of(mode, **settings)
+  targets = check_targets(f, x, target)
+  chunk = min(chunk or default_chunk(x.shape[1:3]), len(areas) * x.shape[0])
+  return _extremal(
+    f,
+    x,
+    targets,
+    jnp.asarray(areas, jnp.float32),
+    _check_start(start, key, x, len(areas), resolved),
+    settings=resolved,
+    chunk=chunk,
+    g=_Game(
+      game,
+      objective,
+      perturbation,
+      levels,
+      sigma_max,
+      normalised=mode != 'torchray',
+      fade_to=tuple(map(float, fade_to)),
+    ),
+  )
+
+
+def _check_start(
+  start: Any, key: jax.Array | None, x: jax.Array, n_areas: int, settings: Settings
+) -> jax.Array:
+  size = (x.shape[1], x.shape[2])
+  shape = (x.shape[0], n_areas, *lattice_shape(size, settings))
+  if start is None:
+    # The same for every problem: a result does not depend on what it is batched with.
+    start = initial_parameters(size, jax.random.key(0) if key is None else key, settings)
+  try:
+    return jnp.broadcast_to(jnp.asarray(start, jnp.float32), shape)
+  except ValueError as error:
+    raise UserError(f'start must have the shape {shape}, not {np.shape(start)}') from error
+
+
+@compiled
+def _render(parameters, areas, *, size, settings: Settings, chunk: int) -> jax.Array:
+  count = areas.shape[0]
+
+  def some(index):
+    image, area = index // count, index % count
+    return render(parameters[image, area], areas[area], size, settings)
+
+  masks = mapped(some, parameters.shape[0] * count, chunk)
+  return masks.reshape(-1, count, *size)
+
+
+def render_masks(
+  parameters: jax.Array | np.ndarray,
+  areas: Sequence[float] | jax.Array | np.ndarray,
+  size: tuple[int, int],
+  *,
+  mode: str = 'fast',
+  chunk: int | None = None,
+  **settings: Any,
+) -> jax.Array:
+  """The masks of an `ExtremalResult`, from its parameters.
+
+  Args:
+    parameters: `[B, A, h, w]`.
+    areas: `[A]`.
+    size: (H, W) of the images in pixels.
+    mode: of the result.
+    chunk: as for `extremal_perturbation`. With the same images, `chunk` and kind of device, the
+      masks are the same to the last bit.
+    **settings: of the mode.
+
+  Returns:
+    `[B, A, H, W]` in [0, 1].
+  """
+  problems = parameters.shape[0] * len(areas)
+  return _render(
+    jnp.asarray(parameters),
+    jnp.asarray(areas, jnp.float32),
+    size=size,
+    settings=settings_of(mode, **settings),
+    chunk=min(chunk or default_chunk(size), problems),
+  )
+
+
+def smallest_area(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
+  """a* = min{a : Phi(m_a (x) x) >= Phi_0} (eq. 3), Phi_0 = fraction Phi(x).
+
+  Args:
+    result: of the game 'preserve' or 'hybrid'.
+    fraction: tau of Phi_0 = tau Phi(x).
+
+  Returns:
+    `[B]`: a*, or NaN where no area asked for reaches Phi_0.
+  """
+  threshold = fraction * np.asarray(result.full_score)[:, None]
+  reached = np.asarray(result.scores) >= threshold
+  smallest = np.where(reached, np.asarray(result.areas), np.inf).min(axis=1)
+  return np.where(np.isinf(smallest), np.nan, smallest)
+
+
+def is_monotonic(result: ExtremalResult, fraction: float = 1.0) -> np.ndarray:
+  """Whether a_1 <= a_2 implies Phi(m_a1 (x) x) <= Phi(m_a2 (x) x) for all areas below a* (eq. 8).
+
+  Returns:
+    `[B]` booleans; true where fewer than two areas lie below a*. Without an a*, all areas count.
+  """
+  order = np.argsort(np.asarray(result.areas))
+  areas = np.asarray(result.areas)[order]
+  scores = np.asarray(result.scores)[:, order]
+  limit = smallest_area(result, fraction)
+  limit = np.where(np.isnan(limit), np.inf, limit)
+  both_below = areas[None, 1:] < limit[:, None]
+  return np.all((np.diff(scores, axis=1) >= 0) | ~both_below, axis=1)
+
+
+def kept_fraction(result: BlankScores, saturation: float = 1.25) -> np.ndarray:
+  """v = min((Phi(m_a (x) x) - Phi_min) / (Phi_0 - Phi_min), 1.25), the bars of the area growth.
+
+  Source: supplement eq. 1, which prints `max` where its text says that the bar saturates.
+
+  Returns:
+    `[B, A]`; Phi_min is the score of the fully perturbed image. NaN where that equals Phi_0.
+  """
+  blank = np.asarray(result.blank_score)[:, None]
+  rise = np.asarray(result.full_score)[:, None] - blank
+  rise = np.where(rise == 0, np.nan, rise)
+  return np.minimum((np.asarray(result.scores) - blank) / rise, saturation)

@@ -1,0 +1,151 @@
+"""LIME: a linear model of the score over superpixels that are switched on and off.
+
+Source: Ribeiro, Singh and Guestrin, "Why Should I Trust You? Explaining the Predictions of Any
+Classifier", KDD 2016. Shapes: B images, S superpixels, N samples.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from perturb.base import SCORES, Function, Images, Score, Target, check_images, check_targets
+from perturb.chunks import default_forward_chunk, mapped
+from perturb.compiled import compiled
+from perturb.errors import UserError, check_choice
+from perturb.ops.superpixels import check_segments
+
+
+class LimeResult(NamedTuple):
+  """The linear models of B images.
+
+  Attributes:
+    heatmap: `[B, H, W]`, the weight of each pixel's superpixel.
+    weights: `[B, S]`, zero beyond an image's number of superpixels.
+    intercept: `[B]`.
+    fit: `[B]`, the weighted share of the score's variance that the model explains (R^2).
+    segments: int32 `[B, H, W]`, the superpixels.
+  """
+
+  heatmap: jax.Array
+  weights: jax.Array
+  intercept: jax.Array
+  fit: jax.Array
+  segments: jax.Array
+
+
+def _segment_means(x: jax.Array, segments: jax.Array, most: int) -> jax.Array:
+  """Each pixel the mean colour of its segment: `[H, W, C]`."""
+  flat, pixels = segments.reshape(-1), x.reshape(-1, x.shape[-1])
+  sums = jax.ops.segment_sum(pixels, flat, most)
+  sizes = jax.ops.segment_sum(jnp.ones(len(flat)), flat, most)
+  return (sums / jnp.maximum(sizes, 1)[:, None])[segments]
+
+
+def weighted_ridge(
+  features: jax.Array, values: jax.Array, weights: jax.Array, ridge: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """min_b,beta sum_n w_n (y_n - b - z_n beta)^2 + ridge ||beta||^2.
+
+  Args:
+    features: z `[N, S]`.
+    values: y `[N]`.
+    weights: w `[N]`.
+    ridge: of beta; the intercept is free.
+
+  Returns:
+    (beta `[S]`, b, R^2).
+  """
+  total = weights.sum()
+  mean_z, mean_y = weights @ features / total, weights @ values / total
+  z, y = features - mean_z, values - mean_y
+  gram = (z * weights[:, None]).T @ z + ridge * jnp.eye(features.shape[1])
+  beta = jnp.linalg.solve(gram, z.T @ (weights * y))
+  rest, spread = weights @ jnp.square(y - z @ beta), weights @ jnp.square(y)
+  return beta, mean_y - mean_z @ beta, 1 - rest / jnp.where(spread == 0, 1, spread)
+
+
+@compiled
+def _lime(f, x, targets, segments, counts, key, *, most, samples, width, ridge, value, chunk):
+  fill = jax.vmap(lambda image, parts: _segment_means(image, parts, most))(x, segments)
+  draws = jax.random.bernoulli(key, 0.5, (samples, most)).at[0].set(True)
+
+  def scores(index):
+    image, draw = index // samples, index % samples
+    on = jax.vmap(lambda parts, switches: switches[parts])(segments[image], draws[draw])
+    return SCORES[value](f(jnp.where(on[..., None], x[image], fill[image])), targets[image])
+
+  values = mapped(scores, x.shape[0] * samples, chunk).reshape(x.shape[0], samples)
+
+  def fit(values, count):
+    switches = draws * (jnp.arange(most) < count)
+    distance = 1 - jnp.sqrt(switches.sum(1) / count)  # Cosine distance to the whole image.
+    weights = jnp.sqrt(jnp.exp(-jnp.square(distance / width)))
+    return weighted_ridge(switches, values, weights, ridge)
+
+  beta, intercept, explained = jax.vmap(fit)(values, counts)
+  heat = jax.vmap(lambda weights, parts: weights[parts])(beta, segments)
+  return LimeResult(heat, beta, intercept, explained, segments)
+
+
+def lime(
+  f: Function,
+  x: Images,
+  target: Target,
+  segments: np.ndarray | jax.Array | None = None,
+  *,
+  key: jax.Array | None = None,
+  samples: int = 1000,
+  width: float = 0.25,
+  ridge: float = 1.0,
+  value: Score = 'probability',
+  chunk: int | None = None,
+) -> LimeResult:
+  """Weights of superpixels in a local linear model of the score.
+
+  Samples switch each superpixel on or off with even odds; one that is off shows its mean colour.
+  They count sqrt(exp(-d^2 / width^2)), d their cosine distance to the whole image, as in the
+  authors' code.
+
+  Args:
+    f: any function of images `[N, H, W, C]` to scores `[N, K]`; no gradient is taken.
+    x: images `[B, H, W, C]`, or one image.
+    target: index of the class, one for all images or `[B]`.
+    segments: integers from 0 `[B, H, W]` or `[H, W]`; by default `superpixels(x)`.
+    key: of the samples, which are the same for every image; `jax.random.key(0)` by default.
+    samples: N; the first is the whole image.
+    width: of the kernel.
+    ridge: strength of the penalty on the weights.
+    value: the softmax 'probability' of the target, or the 'score' f gives.
+    chunk: samples that go through f at once; by default as many as suit the machine.
+
+  Returns:
+    A `LimeResult`.
+
+  Raises:
+    UserError: for a wrong target, segments that do not fit, or no samples.
+  """
+  check_choice('value', value, list(SCORES))
+  if samples < 2 or width <= 0 or ridge < 0:
+    raise UserError(
+      'samples must be at least 2, width positive and ridge not negative, '
+      f'not {samples}, {width}, {ridge}'
+    )
+  x = check_images(x)
+  targets = check_targets(f, x, target)
+  parts, counts = check_segments(segments, x)
+  return _lime(
+    f,
+    x,
+    targets,
+    parts,
+    counts,
+    jax.random.key(0) if key is None else key,
+    most=int(counts.max()),
+    samples=samples,
+    width=width,
+    ridge=ridge,
+    value=value,
+    chunk=chunk or default_forward_chunk(x.shape[1:3]),
+  )

@@ -1,0 +1,393 @@
+"""Meaningful perturbations: the smallest mask that deletes, or preserves, what a network sees.
+
+Source: Fong and Vedaldi, "Interpretable Explanations of Black Boxes by Meaningful Perturbation",
+ICCV 2017. A mask is 1 where the image is kept and 0 where it is deleted. Two modes, never mixed:
+
+  paper     eq. 4 as written: the blur's sigma follows the mask, sigma_0 (1 - m) (the paper prints
+            sigma_0 m, with which it would blur what is kept), the mask is a Gaussian upsampling,
+            differentiated through, and images shift by the jitter.
+  released  as the authors' code: a blend with one blurred image; the mask is upsampled to blocks,
+            cut to 1/255 and blurred as Pillow does, which the gradient ignores; images are enlarged
+            by the jitter and cropped.
+
+Shapes: B images of H x W pixels, masks of h x w parameters.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import math
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from perturb.base import Function, Images, Target, check_images, check_targets, class_scores
+from perturb.chunks import default_chunk, mapped
+from perturb.compiled import compiled
+from perturb.errors import UserError, check_choice
+from perturb.ops.masks import gaussian_field
+from perturb.ops.perturbations import blur, blur_pyramid, check_fade_to, fade_pyramid, perturb
+
+Game = Literal['delete', 'preserve']
+Mode = Literal['paper', 'released']
+Objective = Literal['probability', 'top5', 'score']
+Perturbation = Literal['blur', 'constant', 'noise']
+Start = Literal['circle', 'random', 'ones']
+
+CIRCLES = 35  # Radii tried for the start: 0, 5, ..., 170 pixels of an image of 224.
+CIRCLE_SOFTNESS = 10.0  # pixels
+SUPPRESSION = 0.99  # Of the score between the image and the blank one.
+
+
+class MeaningfulResult(NamedTuple):
+  """Meaningful perturbations of B images.
+
+  Attributes:
+    heatmap: `[B, H, W]` in [0, 1]: 1 - m in the deletion game, m in the preservation game.
+    masks: `[B, H, W]` in [0, 1]: m, 1 where the image is kept.
+    parameters: `[B, h, w]`, the masks before upsampling.
+    scores: `[B]`, what the objective is of the perturbed image: probability or score.
+    full_scores: `[B]`, of the image.
+    blank_scores: `[B]`, of the fully perturbed image.
+    losses: `[B, T]`, what was minimised, at each iteration.
+  """
+
+  heatmap: jax.Array
+  masks: jax.Array
+  parameters: jax.Array
+  scores: jax.Array
+  full_scores: jax.Array
+  blank_scores: jax.Array
+  losses: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+  """What is minimised, apart from the network and the image."""
+
+  mode: Mode
+  game: Game
+  perturbations: tuple[Perturbation, ...]
+  objective: Objective
+  start: Start | None
+  iterations: int
+  learning_rate: float
+  l1: float
+  tv: float
+  beta: float
+  step: int
+  mask_sigma: float
+  jitter: int
+  sigma_max: float
+  fade_to: tuple[float, ...]
+  noise: float
+
+
+def total_variation(masks: jax.Array, beta: float) -> jax.Array:
+  """sum_u ||grad m(u)||^beta of forward differences, zero at the last row and column: `[...]`."""
+  down = jnp.pad(jnp.diff(masks, axis=-2), [(0, 0)] * (masks.ndim - 2) + [(0, 1), (0, 0)])
+  across = jnp.pad(jnp.diff(masks, axis=-1), [(0, 0)] * (masks.ndim - 2) + [(0, 0), (0, 1)])
+  squares = down**2 + across**2
+  flat = squares == 0
+  return jnp.where(flat, 0, jnp.where(flat, 1, squares) ** (beta / 2)).sum((-2, -1))
+
+
+def pillow_blur_matrix(size: int, sigma: float) -> np.ndarray:
+  """Pillow's Gaussian blur along one axis: three box blurs of the same variance, edges repeated."""
+  length = math.sqrt(4 * sigma**2 + 1)  # Of each box, with fractional ends: 12 sigma^2 / 3 + 1.
+  whole = math.floor((length - 1) / 2)
+  part = (2 * whole + 1) * (whole * (whole + 1) - 3 * sigma**2 / 3)
+  part /= 6 * (sigma**2 / 3 - (whole + 1) ** 2)
+  taps = np.array([part, *[1.0] * (2 * whole + 1), part]) / (2 * (whole + part) + 1)
+  box = np.zeros((size, size))
+  for offset, tap in zip(range(-whole - 1, whole + 2), taps, strict=True):
+    np.add.at(box, (np.arange(size), np.clip(np.arange(size) + offset, 0, size - 1)), tap)
+  return np.linalg.matrix_power(box, 3).astype(np.float32)
+
+
+def _blocks(parameters: jax.Array, size: tuple[int, int], step: int) -> jax.Array:
+  """Nearest-neighbour upsampling to blocks of step x step pixels."""
+  return parameters.repeat(step, -2).repeat(step, -1)[..., : size[0], : size[1]]
+
+
+def _released_masks(parameters: jax.Array, size: tuple[int, int], s: _Settings) -> jax.Array:
+  blocks = _blocks(parameters, size, s.step)
+  rows, columns = (pillow_blur_matrix(n, s.mask_sigma) for n in size)
+  cut = jnp.floor(blocks * 255)
+  smooth = jnp.round(jnp.einsum('hi,...ij,wj->...hw', rows, cut, columns)) / 255
+  return blocks + jax.lax.stop_gradient(smooth - blocks)
+
+
+def upsample(parameters: jax.Array, size: tuple[int, int], s: _Settings) -> jax.Array:
+  """Masks `[P, H, W]` of parameters `[P, h, w]`."""
+  if s.mode == 'released':
+    return _released_masks(parameters, size, s)
+  return gaussian_field(parameters, size, s.mask_sigma)
+
+
+def _pyramids(x: jax.Array, perturbation: Perturbation, key: jax.Array, s: _Settings) -> jax.Array:
+  """What the mask chooses between: `[P, levels, H, W, C]`, the last level the image."""
+  if perturbation == 'constant':
+    return fade_pyramid(x, value=jnp.asarray(s.fade_to))
+  if perturbation == 'noise':
+    noise = s.noise * jax.random.normal(key, x.shape[-3:])
+    return fade_pyramid(x, value=noise)
+  if s.mode == 'released':
+    return fade_pyramid(x, value=blur(x, s.sigma_max))
+  return blur_pyramid(x, sigma_max=s.sigma_max)
+
+
+def jittered(pyramids: jax.Array, offset: jax.Array, jitter: int, mode: Mode) -> jax.Array:
+  """Pyramids `[..., H, W, C]` seen through a window at an offset (row, column) in [0, jitter).
+
+  In the paper's mode the image shifts, its edges repeated; in the released one it is enlarged by
+  `jitter` pixels first. The mask stays where it is.
+  """
+  height, width, channels = pyramids.shape[-3:]
+  if mode == 'released':
+    shape = (*pyramids.shape[:-3], height + jitter, width + jitter, channels)
+    larger = jax.image.resize(pyramids, shape, 'linear', antialias=False)
+  else:
+    before, after = (jitter - 1) // 2, jitter // 2
+    edges = [(0, 0)] * (pyramids.ndim - 3) + [(before, after), (before, after), (0, 0)]
+    larger = jnp.pad(pyramids, edges, mode='edge')
+  first: list[Any] = [0] * (pyramids.ndim - 3) + [offset[0], offset[1], 0]
+  return jax.lax.dynamic_slice(larger, first, pyramids.shape)
+
+
+def _objective(
+  outputs: jax.Array, targets: jax.Array, top: jax.Array, objective: Objective
+) -> jax.Array:
+  """`[P]` of outputs `[P, K]`, targets `[P]` and the five classes predicted `[P, 5]`."""
+  scores = class_scores(outputs)
+  if objective != 'score':
+    scores = jax.nn.softmax(scores)
+  chosen = top if objective == 'top5' else targets[:, None]
+  return jnp.take_along_axis(scores, chosen, axis=1).sum(1)
+
+
+def _circles(size: tuple[int, int]) -> jax.Array:
+  """Soft discs in the middle, `[CIRCLES, H, W]`, from nothing to nearly everything."""
+  rows, columns = (np.arange(n) - (n - 1) / 2 for n in size)
+  distance = np.hypot(rows[:, None], columns[None])
+  radii = np.arange(CIRCLES) * 5 * min(size) / 224
+  hard = (distance <= radii[:, None, None]) & (radii[:, None, None] > 0)
+  softness = CIRCLE_SOFTNESS * min(size) / 224
+  return blur(jnp.asarray(hard, jnp.float32)[..., None], softness)[..., 0]
+
+
+def _circle_start(value, size, shape, s: _Settings, full, blank) -> jax.Array:
+  """The smallest circle that suppresses (or preserves) 99 % of the score, as parameters."""
+  circles = _circles(size)
+  deleting = s.game == 'delete'
+  scores = jax.lax.map(lambda circle: value(1 - circle if deleting else circle), circles)
+  reference = scores[-1] if s.mode == 'released' and deleting else blank
+  share = (scores - reference) / jnp.where(full == reference, 1, full - reference)
+  enough = share < 1 - SUPPRESSION if deleting else share > SUPPRESSION
+  first = jnp.where(enough.any(0), jnp.argmax(enough, axis=0), CIRCLES - 1)  # [P]
+  nodes = [
+    np.minimum(np.arange(n) * s.step + s.step // 2, m - 1) for n, m in zip(shape, size, strict=True)
+  ]
+  chosen = circles[first][:, nodes[0]][:, :, nodes[1]]
+  return 1 - chosen if deleting else chosen
+
+
+def _solve(f, x, targets, key, given, s: _Settings) -> MeaningfulResult:
+  """P problems at once: x `[P, H, W, C]`; given `[P, h, w]` or None."""
+  size = (x.shape[1], x.shape[2])
+  shape = tuple(math.ceil(n / s.step) for n in size)
+  noise_key, jitter_key, start_key = jax.random.split(key, 3)
+  scores = class_scores(f(x))
+  top = jax.lax.top_k(scores, min(5, scores.shape[1]))[1]
+
+  def value_of(masks, pyramids):
+    seen = perturb(pyramids, masks)
+    return _objective(f(seen), targets, top, s.objective)
+
+  fixed = {p: _pyramids(x, p, noise_key, s) for p in s.perturbations if p != 'noise'}
+
+  def pyramids_at(perturbation, iteration):
+    if perturbation in fixed:
+      return fixed[perturbation]
+    return _pyramids(x, perturbation, jax.random.fold_in(noise_key, iteration), s)
+
+  still = [pyramids_at(p, 0) for p in s.perturbations]
+
+  def mean_value(masks):
+    masks = jnp.broadcast_to(masks, (x.shape[0], *size))
+    return sum(value_of(masks, pyramids) for pyramids in still) / len(still)
+
+  full, blank = mean_value(jnp.ones(size)), mean_value(jnp.zeros(size))
+  if given is not None:
+    start = given
+  elif s.start == 'circle':
+    start = _circle_start(mean_value, size, shape, s, full, blank)
+  elif s.start == 'random':
+    start = jnp.broadcast_to(jax.random.uniform(start_key, shape), (x.shape[0], *shape))
+  else:
+    start = jnp.ones((x.shape[0], *shape))
+
+  def loss(parameters, iteration):
+    masks = upsample(parameters, size, s)
+    offset = jax.random.randint(
+      jax.random.fold_in(jitter_key, iteration), (2,), 0, max(s.jitter, 1)
+    )
+    value = 0.0
+    for perturbation in s.perturbations:
+      pyramids = pyramids_at(perturbation, iteration)
+      if s.jitter > 1:
+        pyramids = jittered(pyramids, offset, s.jitter, s.mode)
+      value += value_of(masks, pyramids) / len(s.perturbations)
+    deleted = 1 - parameters if s.game == 'delete' else parameters
+    size_of = jnp.abs(deleted).sum((1, 2))
+    sign = 1 if s.game == 'delete' else -1
+    losses = s.l1 * size_of + s.tv * total_variation(parameters, s.beta) + sign * value
+    return losses.sum(), losses
+
+  optimiser = optax.adam(s.learning_rate)
+
+  def iterate(iteration, carry):
+    parameters, state, history = carry
+    slope, losses = jax.grad(loss, has_aux=True)(parameters, iteration)
+    updates, state = optimiser.update(slope, state)
+    parameters = jnp.clip(optax.apply_updates(parameters, updates), 0, 1)
+    return parameters, state, history.at[:, iteration].set(losses)
+
+  history = jnp.zeros((x.shape[0], s.iterations))
+  parameters, _, history = jax.lax.fori_loop(
+    0, s.iterations, iterate, (start, optimiser.init(start), history)
+  )
+  masks = jnp.clip(upsample(parameters, size, s), 0, 1)
+  heatmap = 1 - masks if s.game == 'delete' else masks
+  return MeaningfulResult(heatmap, masks, parameters, mean_value(masks), full, blank, history)
+
+
+@compiled
+def _meaningful(f, x, targets, key, given, *, settings, chunk):
+  def some(index):
+    start = None if given is None else given[index]
+    return _solve(f, x[index], targets[index], key, start, settings)
+
+  return mapped(some, x.shape[0], chunk)
+
+
+def meaningful_perturbation(
+  f: Function,
+  x: Images,
+  target: Target,
+  *,
+  key: jax.Array | None = None,
+  mode: Mode = 'paper',
+  game: Game = 'delete',
+  perturbation: Perturbation | Sequence[Perturbation] = 'blur',
+  objective: Objective = 'probability',
+  start: Start | jax.Array | np.ndarray = 'circle',
+  iterations: int = 300,
+  learning_rate: float = 0.1,
+  l1: float = 1e-4,
+  tv: float = 1e-2,
+  beta: float = 3.0,
+  step: int = 8,
+  mask_sigma: float = 5.0,
+  jitter: int = 4,
+  sigma_max: float = 10.0,
+  fade_to: Sequence[float] = (0.0,),
+  noise: float = 1.0,
+  chunk: int | None = None,
+) -> MeaningfulResult:
+  """min_m l1 ||1 - m||_1 + tv sum_u ||grad m(u)||^beta + E_tau[f_c(Phi(x(. - tau); M))] (eq. 4).
+
+  In the preservation game: min l1 ||m||_1 + tv sum_u ||grad m(u)||^beta - E_tau[f_c(...)]. By Adam,
+  with m cut to [0, 1] after each step; both norms are of the low-resolution mask.
+
+  Example:
+    >>> result = meaningful_perturbation(net, x, 285)
+    >>> result.heatmap.shape
+    (1, 224, 224)
+
+  Args:
+    f: any differentiable function of images `[N, H, W, C]` to scores `[N, K]`, before the softmax.
+    x: images `[B, H, W, C]` as f takes them, or one image.
+    target: index of the class, one for all images or `[B]`.
+    key: of the jitter, the noise and a random start, the same for every image; `jax.random.key(0)`
+      by default.
+    mode: 'paper' or 'released', see this module.
+    game: 'delete' or 'preserve'.
+    perturbation: 'blur', 'constant' (to `fade_to`) or 'noise' (new at each iteration); or several,
+      whose mean is taken.
+    objective: the softmax 'probability' of the target; 'top5': the sum of those of the five classes
+      predicted, as for localisation and pointing (with l1=1e-3 and beta=2); or the 'score' f gives.
+    start: 'circle': the smallest in the middle that takes (or keeps) 99 % of the score; 'random',
+      'ones'; or parameters that broadcast to `[B, h, w]`.
+    iterations: N.
+    learning_rate: gamma.
+    l1: lambda_1.
+    tv: lambda_2.
+    beta: exponent of the total variation.
+    step: delta, pixels of the image for each parameter.
+    mask_sigma: sigma_m of the mask's upsampling, in pixels.
+    jitter: tau; offsets are whole pixels in [0, tau), one a step. 1 for none.
+    sigma_max: sigma_0 of the strongest blur, in pixels.
+    fade_to: the constant for each channel, or one for all, in the units of x.
+    noise: standard deviation of the noise, in the units of x.
+    chunk: images solved side by side; by default as many as suit the machine.
+
+  Returns:
+    A `MeaningfulResult`.
+
+  Raises:
+    UserError: names the argument that does not fit and what would.
+  """
+  for name, value, choices in (
+    ('mode', mode, Mode),
+    ('game', game, Game),
+    ('objective', objective, Objective),
+  ):
+    check_choice(name, value, get_args(choices))
+  perturbations = (perturbation,) if isinstance(perturbation, str) else tuple(perturbation)
+  for each in perturbations:
+    check_choice('perturbation', each, get_args(Perturbation))
+  for name, number in (('iterations', iterations), ('step', step), ('jitter', jitter)):
+    if number < 1:
+      raise UserError(f'{name} must be at least 1, not {number}')
+  x = check_images(x)
+  check_fade_to(fade_to, x)
+  targets = check_targets(f, x, target)
+  given, named = None, None
+  if isinstance(start, str):
+    check_choice('start', start, get_args(Start))
+    named = start
+  else:
+    shape = (x.shape[0], *(math.ceil(n / step) for n in x.shape[1:3]))
+    try:
+      given = jnp.broadcast_to(jnp.asarray(start, jnp.float32), shape)
+    except ValueError as error:
+      raise UserError(f'start must have the shape {shape}, not {np.shape(start)}') from error
+  return _meaningful(
+    f,
+    x,
+    targets,
+    jax.random.key(0) if key is None else key,
+    given,
+    settings=_Settings(
+      mode,
+      game,
+      perturbations,
+      objective,
+      named,
+      iterations,
+      learning_rate,
+      l1,
+      tv,
+      beta,
+      step,
+      mask_sigma,
+      jitter,
+      sigma_max,
+      tuple(map(float, fade_to)),
+      noise,
+    ),
+    chunk=min(chunk or default_chunk(x.shape[1:3]), x.shape[0]),
+  )

@@ -1,0 +1,112 @@
+"""RISE: the mean of random masks, weighted by the score of the image seen through them.
+
+Source: Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box
+Models", BMVC 2018.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from perturb.base import SCORES, Function, Images, Score, Target, check_images, check_targets
+from perturb.chunks import default_forward_chunk, summed
+from perturb.compiled import compiled
+from perturb.errors import UserError, check_choice
+
+
+def upsampling(size: int, nodes: int) -> np.ndarray:
+  """Bilinear interpolation of `nodes` cells, reflected at the ends: `[(nodes + 1) cell, nodes]`.
+
+  A cell has ceil(size / nodes) pixels, so that a window of `size` fits at `cell` offsets.
+  """
+  length = (nodes + 1) * math.ceil(size / nodes)
+  position = (np.arange(length) + 0.5) * nodes / length - 0.5
+  low = np.floor(position).astype(int)
+  matrix = np.zeros((length, nodes), np.float32)
+  for index, weight in ((low, 1 - (position - low)), (low + 1, position - low)):
+    reflected = np.abs(index)
+    reflected = np.where(reflected >= nodes, 2 * (nodes - 1) - reflected, reflected)
+    np.add.at(matrix, (np.arange(length), np.clip(reflected, 0, nodes - 1)), weight)
+  return matrix
+
+
+def random_mask(key: jax.Array, size: tuple[int, int], cells: int, keep: float) -> jax.Array:
+  """A Bernoulli(keep) grid of cells x cells, upsampled and cropped at random: `[H, W]`."""
+  grid_key, *offset_keys = jax.random.split(key, 3)
+  grid = jax.random.bernoulli(grid_key, keep, (cells, cells)).astype(jnp.float32)
+
+  def rows(length: int, offset_key: jax.Array) -> jax.Array:
+    matrix = jnp.asarray(upsampling(length, cells))
+    first = jax.random.randint(offset_key, (), 0, math.ceil(length / cells))
+    return jax.lax.dynamic_slice(matrix, (first, 0), (length, cells))
+
+  up, across = (rows(n, k) for n, k in zip(size, offset_keys, strict=True))
+  return up @ grid @ across.T
+
+
+@compiled
+def _rise(f, x, targets, key, *, masks, cells, keep, value, chunk):
+  size = (x.shape[1], x.shape[2])
+
+  def add(index, inside, heat):
+    image, draw = index // masks, index % masks
+    seen = jax.vmap(lambda i: random_mask(jax.random.fold_in(key, i), size, cells, keep))(draw)
+    weight = SCORES[value](f(x[image] * seen[..., None]), targets[image]) * inside
+    return heat.at[image].add(weight[:, None, None] * seen)
+
+  heat = summed(add, jnp.zeros(x.shape[:3]), x.shape[0] * masks, chunk)
+  return heat / (masks * keep)
+
+
+def rise(
+  f: Function,
+  x: Images,
+  target: Target,
+  *,
+  key: jax.Array | None = None,
+  masks: int = 4000,
+  cells: int = 7,
+  keep: float = 0.5,
+  value: Score = 'probability',
+  chunk: int | None = None,
+) -> jax.Array:
+  """sum_n f(x * M_n) M_n / (N p), over N random masks (eq. 6).
+
+  Args:
+    f: any function of images `[N, H, W, C]` to scores `[N, K]`; no gradient is taken.
+    x: images `[B, H, W, C]`, or one image. Masks fade to 0, the mean of a normalised input.
+    target: index of the class, one for all images or `[B]`.
+    key: of the masks, which are the same for every image; `jax.random.key(0)` by default.
+    masks: N; the paper has 4000 for VGG16 and 8000 for ResNet50.
+    cells: side of the grid, before it is upsampled.
+    keep: p, the probability that a cell is kept.
+    value: the softmax 'probability' of the target, or the 'score' f gives.
+    chunk: masks that go through f at once; by default as many as suit the machine.
+
+  Returns:
+    `[B, H, W]`, not negative for probabilities.
+
+  Raises:
+    UserError: for a wrong target, no masks, or a `keep` outside (0, 1).
+  """
+  check_choice('value', value, list(SCORES))
+  if masks < 1 or cells < 2 or not 0 < keep < 1:
+    raise UserError(
+      f'masks must be at least 1, cells at least 2 and keep in (0, 1), not {masks}, {cells}, {keep}'
+    )
+  x = check_images(x)
+  targets = check_targets(f, x, target)
+  key = jax.random.key(0) if key is None else key
+  return _rise(
+    f,
+    x,
+    targets,
+    key,
+    masks=masks,
+    cells=cells,
+    keep=keep,
+    value=value,
+    chunk=chunk or default_forward_chunk(x.shape[1:3]),
+  )

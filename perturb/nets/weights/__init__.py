@@ -1,0 +1,1 @@
+"""Weights: PyTorch's files, and folders of our own."""

@@ -1,0 +1,1 @@
+"""The loop from a dataset to stored results, on all devices of all processes."""

@@ -1,0 +1,149 @@
+"""The pictures of a run, read ahead by threads and laid out in batches for the devices."""
+
+from collections.abc import Callable, Iterator
+import time
+from typing import NamedTuple
+import zlib
+
+import jax
+import ml_collections
+import numpy as np
+
+from perturb.data.datasets import Dataset
+from perturb.data.images import ImageError, fit_picture
+from perturb.data.loader import load_ahead
+from perturb.errors import UserError
+from perturb.nets import Pretrained
+from perturb.store.manifest import Entry, group_name, group_shape
+
+
+class Loaded(NamedTuple):
+  """An image ready for the network, or why it is not.
+
+  Attributes:
+    name: of the image.
+    place: its file, or record.
+    row: its index in its group.
+    x: float32 `[H, W, C]`, the network's input; None if there is a problem.
+    digest: CRC-32 of its pixels before normalisation.
+    label: of the dataset; -1 where it has none.
+    target: index of the class to explain; -1 for the one predicted.
+    problem: a line.
+  """
+
+  name: str
+  place: str
+  row: int
+  x: np.ndarray | None = None
+  digest: int = 0
+  label: int = -1
+  target: int = -1
+  problem: str = ''
+
+
+class Batch(NamedTuple):
+  """What the devices of this process compute in one call.
+
+  Attributes:
+    shares: 'x' and 'target' of all slots, those of a device side by side.
+    images: slot -> image; the other slots are empty.
+    failed: images that could not be read.
+  """
+
+  shares: dict[str, np.ndarray]
+  images: dict[int, Loaded]
+  failed: list[Loaded]
+
+
+class Pictures:
+  """The pictures of a dataset, as a network takes them.
+
+  Args:
+    dataset: where they come from.
+    net: the network.
+    targets: label of the dataset -> index of the class to explain, -1 for the one predicted.
+    config: `fit`, `multiple`, `workers`.
+
+  Attributes:
+    index: name -> index in the dataset.
+    waiting: seconds that batches waited for pictures.
+  """
+
+  def __init__(
+    self,
+    dataset: Dataset,
+    net: Pretrained,
+    targets: Callable[[int], int],
+    config: ml_collections.ConfigDict,
+  ):
+    self.dataset, self.net, self.targets, self.config = dataset, net, targets, config
+    self.index = {source.name: i for i, source in enumerate(dataset.sources)}
+    self.waiting = 0.0
+
+  def load(self, name: str, entry: Entry) -> Loaded:
+    """One image; what is wrong with it, as its problem."""
+    index = self.index[name]
+    place = self.dataset.sources[index].path
+    try:
+      picture, label = self.dataset.picture(index)
+      image = fit_picture(
+        picture, size=self.net.size, fit=self.config.fit, multiple=self.config.multiple
+      )
+      shape = group_name((image.shape[0], image.shape[1]))
+      if shape != entry.group:
+        raise ImageError(f'{place}: was {entry.group} when the run began, and is {shape} now')
+    except ImageError as error:
+      return Loaded(name, place, entry.row, problem=str(error))
+    label = -1 if label is None else label
+    try:
+      target = self.targets(label)
+    except UserError as error:
+      return Loaded(name, place, entry.row, problem=f'{place}: {error}')
+    x, digest = self.net.preprocess(image), zlib.crc32(image.tobytes())
+    return Loaded(name, place, entry.row, x, digest, label, target)
+
+  def empty(self, group: str, count: int) -> dict[str, np.ndarray]:
+    """The shares of so many slots, with nothing in them."""
+    channels = len(self.net.preprocessing.mean)
+    return {
+      'x': np.zeros((count, *group_shape(group), channels), np.float32),
+      'target': np.zeros(count, np.int32),
+    }
+
+  def batches(self, group: str, names: dict[int, str], block: int, steps: int) -> Iterator[Batch]:
+    """Images of a group by blocks, as many of these at a time as this process has devices.
+
+    Args:
+      group: of the images.
+      names: row -> name, in order of the rows.
+      block: rows of a block.
+      steps: batches; those after the last block are empty.
+    """
+    devices = jax.local_device_count()
+    blocks: dict[int, list[int]] = {}
+    for row in names:
+      blocks.setdefault(row // block, []).append(row)
+    some = list(blocks.values())
+    images = load_ahead(
+      lambda item: self.load(item[1], Entry('', group, item[0])),
+      names.items(),
+      ahead=2 * devices * block,
+      workers=self.config.workers,
+    )
+    for step in range(steps):
+      batch = Batch(self.empty(group, devices * block), {}, [])
+      for device, rows in enumerate(some[step * devices : (step + 1) * devices]):
+        for row in rows:
+          self._add(batch, device * block + row % block, images)
+      yield batch
+
+  def _add(self, batch: Batch, slot: int, images: Iterator[Loaded]) -> None:
+    begin = time.perf_counter()
+    image = next(images)
+    self.waiting += time.perf_counter() - begin
+    if image.x is None:
+      batch.failed.append(image)
+      return
+    batch.shares['x'][slot] = image.x
+    batch.shares['target'][slot] = image.target
+    batch.images[slot] = image

@@ -1,0 +1,110 @@
+"""Where each image of a run goes: a group for its shape, a row there, and room for its results."""
+
+from collections.abc import Callable, Iterator, Mapping
+import pathlib
+from typing import Any, NamedTuple
+
+import ml_collections
+import numpy as np
+
+from perturb.chunks import default_chunk
+from perturb.data.datasets import Dataset
+from perturb.data.images import ImageError, Source, fitted_shape
+from perturb.data.loader import load_ahead
+from perturb.store.arrays import Field, read_attributes, write_constant, write_group
+from perturb.store.manifest import Manifest, group_name, group_shape
+from perturb.store.results import (
+  COMMON,
+  RESULTS,
+  SECONDS,
+  TIMINGS,
+  manifest_of,
+  results_group,
+  timings_group,
+)
+
+LARGEST_BLOCK = 64  # Images.
+CHUNK = 16  # Images a file, about.
+
+Shape = tuple[int, int]  # (H, W) of an image as the network sees it.
+Fail = Callable[[str, str, str], None]  # Of (name, place, reason).
+
+
+class Layout(NamedTuple):
+  """What is stored of each image.
+
+  Attributes:
+    fields: shape -> the fields of a group.
+    attributes: (shape, images a block) -> what a group records of how its results were computed.
+    constants: name -> (axis, values), what all images share.
+  """
+
+  fields: Callable[[Shape], dict[str, Field]]
+  attributes: Callable[[Shape, int], dict[str, Any]]
+  constants: Mapping[str, tuple[str, np.ndarray]]
+
+
+def place_images(
+  workdir: pathlib.Path,
+  dataset: Dataset,
+  layout: Layout,
+  size: int,
+  config: ml_collections.ConfigDict,
+  fail: Fail,
+) -> None:
+  """Gives the new images of a dataset a place, and makes room there. For one process only.
+
+  Args:
+    workdir: an existing folder; what it has stays where it is.
+    dataset: of the images.
+    layout: what is stored of each.
+    size: side of the network's input.
+    config: `fit`, `multiple`, `batch`, `workers`.
+    fail: told of the images that have no shape.
+  """
+  manifest = manifest_of(workdir)
+  manifest.add(_new_images(manifest, dataset, size, config, fail))
+  write_group(workdir / RESULTS, {})
+  write_group(workdir / TIMINGS, {})
+  for name, count in manifest.counts.items():
+    _make_room(workdir, name, count, layout, config.batch)
+  manifest.write()
+
+
+def _new_images(
+  manifest: Manifest, dataset: Dataset, size: int, config: ml_collections.ConfigDict, fail: Fail
+) -> Iterator[tuple[Source, str]]:
+  """(source, group) of each new image; with 'aspect' from the first bytes of the picture."""
+  sources = dataset.sources
+  new = [i for i, source in enumerate(sources) if source.name not in manifest.entries]
+
+  def shape(index: int) -> Shape | str:
+    if config.fit != 'aspect':
+      return size, size
+    try:
+      width, height = dataset.size(index)
+    except ImageError as error:
+      return str(error)
+    return fitted_shape(width, height, size=size, fit=config.fit, multiple=config.multiple)
+
+  shapes = load_ahead(shape, new, ahead=64, workers=config.workers)
+  for i, found in zip(new, shapes, strict=True):
+    if isinstance(found, str):
+      fail(sources[i].name, sources[i].path, found)
+    else:
+      yield sources[i], group_name(found)
+
+
+def _make_room(workdir: pathlib.Path, name: str, count: int, layout: Layout, batch: int) -> None:
+  path, shape = workdir / RESULTS / name, group_shape(name)
+  largest = min(batch or min(default_chunk(shape), LARGEST_BLOCK), count)
+  blocks = -(-count // largest)
+  even = -(-count // blocks)  # As even as can be: little is computed for nothing.
+  write_group(path, {'block': even, **layout.attributes(shape, even)})
+  block = read_attributes(path)['block']  # That of the first start.
+  chunk = block * int(np.clip(blocks // 8, 1, -(-CHUNK // block)))
+  results_group(workdir, name).grow({**COMMON, **layout.fields(shape)}, count, chunk)
+  for constant, (axis, values) in layout.constants.items():
+    write_constant(path / constant, axis, values)
+  write_group(workdir / TIMINGS / name, {})
+  timings_group(workdir, name).grow(SECONDS, count, chunk)

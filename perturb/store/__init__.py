@@ -1,0 +1,1 @@
+"""What is on disk: files, arrays, and the workdir of a run."""

@@ -1,0 +1,140 @@
+"""Extremal perturbations that a run has stored: what figures and notebooks read."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from perturb.methods.extremal import ExtremalResult, kept_fraction, render_masks, smallest_area
+from perturb.methods.extremal_solvers import Settings, lattice_shape
+from perturb.store.arrays import Field, Group, read_attributes
+from perturb.store.manifest import group_shape, names_by_row
+from perturb.store.results import Results
+
+PER_IMAGE = ('full_score', 'blank_score')
+PER_AREA = ('mean_area', 'share_area', 'scores', 'deleted_scores', 'binary_scores')
+_NUMBERS = (*PER_IMAGE, *PER_AREA)
+
+SCORES = (
+  'image', 'class', 'target', 'label', 'area', 'mean_area', 'share_area', 'score',
+  'deleted_score', 'binary_score', 'full_score', 'blank_score', 'kept', 'smallest_area',
+)  # fmt: skip
+
+
+class Explanation(NamedTuple):
+  """The extremal perturbations of one picture, with all that a figure of them shows.
+
+  Attributes:
+    name: of the picture.
+    class_name: of the class that was explained.
+    target: its index.
+    probability: its softmax probability in the unperturbed image; NaN for a channel of a layer.
+    image: uint8 `[H, W, 3]`, what the network saw, before its normalisation.
+    picture: uint8 `[2H, 2W, 3]`, the same at twice the resolution.
+    blurred: uint8 `[H, W, 3]`, the fully perturbed image.
+    threshold: tau of a*'s lower bound Phi_0 = tau Phi(x).
+    result: arrays as numpy, with B = 1.
+  """
+
+  name: str
+  class_name: str
+  target: int
+  probability: float
+  image: np.ndarray
+  picture: np.ndarray
+  blurred: np.ndarray
+  threshold: float
+  result: ExtremalResult
+
+
+def fields(shape: tuple[int, int], areas: int, settings: Settings) -> dict[str, Field]:
+  """What is stored of each image of a shape (H, W)."""
+  lattice = lattice_shape(shape, settings)
+  return {
+    'target': Field('int32'),
+    'probability': Field(),
+    **{name: Field() for name in PER_IMAGE},
+    **{name: Field('float32', ('area',), (areas,)) for name in PER_AREA},
+    'parameters': Field('float32', ('area', 'row', 'column'), (areas, *lattice)),
+  }
+
+
+class Explanations(Results):
+  """The results in a workdir of configs/extremal.py, while the run goes on or after.
+
+  Example:
+    >>> found = perturb.Explanations('runs/extremal')
+    >>> found.names
+    ['chelsea', 'coffee']
+    >>> found['chelsea'].masks.shape
+    (1, 6, 224, 224)
+  """
+
+  def __getitem__(self, name: str) -> ExtremalResult:
+    """The result of an image, B = 1; without its histories (T = 0).
+
+    The masks are rendered from the parameters, together with those of the block in which they were
+    computed: on the same kind of device, to the last bit as they were.
+
+    Raises:
+      UserError: for an image that is not there, with its near matches.
+    """
+    group, row = self.place(name)
+    shape, made = group_shape(group.path.name), read_attributes(group.path)
+    first = row // made['block'] * made['block']
+    rows = range(first, min(first + made['block'], self.manifest.counts[group.path.name]))
+    parameters = np.zeros((made['block'], *group.read('parameters', [row]).shape[1:]), 'f4')
+    parameters[: len(rows)] = np.nan_to_num(group.read('parameters', list(rows)))
+    areas = group.read('area')
+    masks = render_masks(
+      parameters, areas, shape, mode=made['mode'], chunk=made['chunk'], **made['settings']
+    )
+    one = row - first
+    empty = np.zeros((1, len(areas), 0), np.float32)
+    arrays: dict[str, Any] = {field: group.read(field, [row]) for field in _NUMBERS}
+    arrays |= {'areas': areas, 'rewards': empty, 'area_losses': empty}
+    arrays['masks'] = np.asarray(masks)[one : one + 1]
+    arrays['parameters'] = parameters[one : one + 1]
+    return ExtremalResult(**arrays)
+
+  def rows(
+    self, names: Sequence[str], threshold: float, class_name: Callable[[int], str]
+  ) -> Iterator[tuple[Any, ...]]:
+    """A row of `SCORES` for each image and area, by groups.
+
+    Args:
+      names: of images that are done.
+      threshold: tau of a*.
+      class_name: index of a class -> its name.
+    """
+    wanted = set(names)
+    for group, by_row in names_by_row(self.manifest.entries).items():
+      chosen = {row: name for row, name in by_row.items() if name in wanted}
+      yield from self._rows_of(self.groups[group], chosen, threshold, class_name)
+
+  def _rows_of(
+    self, group: Group, names: dict[int, str], threshold: float, class_name: Callable[[int], str]
+  ) -> Iterator[tuple[Any, ...]]:
+    areas = group.read('area')
+    values = {field: group.read(field) for field in (*_NUMBERS, 'target', 'label')}
+    scores = _Scores(areas, values['scores'], values['full_score'], values['blank_score'])
+    kept, smallest = kept_fraction(scores, np.inf), smallest_area(scores, threshold)
+    for row, name in names.items():
+      target = int(values['target'][row])
+      for i, area in enumerate(areas):
+        numbers = [values[field][row, i] for field in PER_AREA]
+        numbers += [values[field][row] for field in PER_IMAGE]
+        numbers += [kept[row, i], smallest[row]]
+        yield (
+          name, class_name(target), target, int(values['label'][row]), f'{area:g}',
+          *(f'{number:.6g}' for number in numbers),
+        )  # fmt: skip
+
+
+class _Scores(NamedTuple):
+  """Scores of all images of a group; see `ExtremalResult`."""
+
+  areas: np.ndarray
+  scores: np.ndarray
+  full_score: np.ndarray
+  blank_score: np.ndarray

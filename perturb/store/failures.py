@@ -1,0 +1,69 @@
+"""What could not be computed, and why: `failures.csv`, a line as soon as it is known."""
+
+import csv
+import pathlib
+
+import jax
+
+from perturb.errors import StorageError
+from perturb.store import files
+
+HEADER = ('image', 'place', 'reason')
+
+
+class Failures:
+  """The failures of one start of a run; a new start tries again.
+
+  Each process writes a file of its own; at the end they become one.
+
+  Args:
+    workdir: of the run.
+
+  Raises:
+    StorageError: if it cannot be written.
+  """
+
+  def __init__(self, workdir: pathlib.Path):
+    self.workdir = workdir
+    self.path = self._path(jax.process_index())
+    self.count = 0
+    try:
+      if jax.process_index() == 0:
+        for path in workdir.glob('failures*.csv'):
+          path.unlink(missing_ok=True)
+    except OSError as error:
+      raise StorageError(f'{workdir}: cannot be written ({error.strerror})') from error
+
+  def _path(self, process: int) -> pathlib.Path:
+    return self.workdir / ('failures.csv' if process == 0 else f'failures-{process}.csv')
+
+  def add(self, name: str, place: str, reason: str) -> None:
+    """Writes a line.
+
+    Args:
+      name: of the image; '' for an item that names none.
+      place: its file, or record.
+      reason: a line.
+    """
+    try:
+      with open(self.path, 'a', newline='') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        if not self.count:
+          writer.writerow(HEADER)
+        writer.writerow((name, place, reason))
+    except OSError as error:
+      raise StorageError(f'{self.path}: cannot be written ({error.strerror})') from error
+    self.count += 1
+
+  def join(self) -> list[list[str]]:
+    """Makes one file of those of all processes, once they are done; returns its rows."""
+    rows: list[list[str]] = []
+    for process in range(jax.process_count()):
+      path = self._path(process)
+      if path.exists():
+        with open(path, newline='') as file:
+          rows += list(csv.reader(file))[1:]
+        path.unlink()
+    if rows:
+      files.write_table(self._path(0), HEADER, rows)
+    return rows

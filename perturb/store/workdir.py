@@ -1,0 +1,95 @@
+"""A run's folder: it belongs to one config, which it holds."""
+
+from collections.abc import Sequence
+import contextlib
+import json
+import pathlib
+import platform
+from typing import Any
+
+import jax
+import ml_collections
+
+from perturb.errors import UserError
+from perturb.store import files
+
+VERSION = '0.1.0'  # Of this package; recorded with every run.
+
+
+class Folder:
+  """A folder with `config.json`, `versions.json` and results; made if missing.
+
+  Args:
+    path: of the folder.
+    config: of the run.
+    results: name of the subfolder where its results are.
+    free: names of the fields that another start may change.
+
+  Raises:
+    UserError: if it cannot be written, or holds results of another config.
+  """
+
+  def __init__(
+    self, path: str, config: ml_collections.ConfigDict, results: str, free: Sequence[str] = ()
+  ):
+    self.path = pathlib.Path(path)
+    self.config = config
+    self.results = self.path / results
+    try:
+      self.results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise UserError(f'workdir {path}: cannot be written ({error.strerror})') from error
+    self._refuse_another_config(set(free))
+    versions = {
+      'perturb': VERSION,
+      'jax': jax.__version__,
+      'python': platform.python_version(),
+      'devices': f'{jax.device_count()} {jax.devices()[0].device_kind}',
+    }
+    if jax.process_index() == 0:
+      self.write('config.json', config.to_json(indent=2) + '\n')
+      self.write('versions.json', json.dumps(versions, indent=2) + '\n')
+
+  def _refuse_another_config(self, free: set[str]) -> None:
+    path = self.path / 'config.json'
+    if not path.exists() or not any(self.results.iterdir()):
+      return
+    try:
+      old = flatten(json.loads(path.read_text()))
+    except ValueError as error:
+      raise UserError(f'{path}: not a config; use another workdir') from error
+    new = flatten(json.loads(self.config.to_json()))
+    changed = [
+      f'{name} was {old.get(name)!r}, is {new.get(name)!r}'
+      for name in sorted({*old, *new})
+      if name.split('.')[0] not in free and old.get(name) != new.get(name)
+    ]
+    if changed:
+      raise UserError(
+        f'workdir {self.path} holds a run with another config ({"; ".join(changed)}); '
+        'use another workdir, or remove it'
+      )
+
+  def write(self, name: str, content: str | bytes) -> None:
+    """Writes a file, whole or not at all."""
+    data = content.encode() if isinstance(content, str) else content
+    files.write_atomically(self.path / name, data)
+
+  def fail(self, failures: Sequence[tuple[str, ...]], header: tuple[str, ...]) -> None:
+    """Writes what could not be explained; removes the list of an earlier start if all could."""
+    path = self.path / 'failures.csv'
+    if failures:
+      files.write_table(path, header, failures)
+    else:
+      with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+
+
+def flatten(fields: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+  """Nested fields by their dotted names."""
+  flat: dict[str, Any] = {}
+  for name, value in fields.items():
+    flat |= (
+      flatten(value, f'{prefix}{name}.') if isinstance(value, dict) else {prefix + name: value}
+    )
+  return flat

@@ -1,0 +1,288 @@
+"""The experiment of configs/extremal.py: extremal perturbations of a dataset."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from perturb.base import class_scores
+from perturb.chunks import default_chunk
+from perturb.console import format_table
+from perturb.data.datasets import Dataset
+from perturb.errors import UserError, check_choice
+from perturb.figures import extremal as figures
+from perturb.figures import report
+from perturb.figures.style import png
+from perturb.methods.extremal import (
+  Game,
+  Objective,
+  Perturbation,
+  check_areas,
+  extremal_perturbation,
+  kept_fraction,
+  settings_of,
+  smallest_area,
+)
+from perturb.nets import Pretrained, load
+from perturb.ops.perturbations import pyramid
+from perturb.run.layout import Layout, Shape
+from perturb.run.loop import Experiment, Share
+from perturb.run.subjects import targets_of
+from perturb.store import files
+from perturb.store.explanations import (
+  PER_AREA,
+  PER_IMAGE,
+  SCORES,
+  Explanation,
+  Explanations,
+  fields,
+)
+from perturb.store.workdir import VERSION, Folder
+from perturb.tasks.dataset_task import (
+  FREE,
+  check_least,
+  check_run,
+  dataset_of,
+  drawable,
+  pictures_of,
+  run_over,
+)
+
+TABLE = ('image', 'class', 'area asked', 'area got', 'score kept', 'a*', 'seconds')
+GROWTH_ROWS = 8  # Pictures in figures/growth.png: the first ones of one shape.
+MEANS = ('mean_area', 'score', 'deleted_score', 'full_score', 'kept')  # In summary.json.
+
+Row = tuple[Any, ...]
+
+
+def _check(config: ml_collections.ConfigDict) -> None:
+  """Everything that can be refused before any work is done."""
+  check_run(config)
+  check_areas(config.areas)
+  settings_of(config.mode, **config.settings)
+  for name, choices in (('game', Game), ('objective', Objective), ('perturbation', Perturbation)):
+    check_choice(f'config.{name}', config[name], get_args(choices))
+  check_least(config, levels=2, chunk=0, sigma_max=0)
+  iterations = config.settings.get('iterations', 1)
+  if iterations < 1:
+    raise UserError(f'config.settings.iterations must be at least 1, not {iterations}')
+
+
+def _targets(
+  net: Pretrained, dataset: Dataset, config: ml_collections.ConfigDict
+) -> Callable[[int], int]:
+  """Label of the dataset -> index of what is explained, -1 for the class predicted."""
+  if not config.layer:
+    return targets_of(net, dataset, config)
+  net.part(stop=config.layer)  # Refuses a layer that is not there.
+  if not config.target.isdigit():
+    raise UserError(
+      f'config.target: a channel of {config.layer} is a number, not {config.target!r}'
+    )
+  channel = int(config.target)
+  channels = net.shapes([config.layer])[config.layer].shape[-1]
+  if channel >= channels:
+    raise UserError(
+      f'config.target: {config.layer} has channels 0 to {channels - 1}, not {channel}'
+    )
+  return lambda _: channel
+
+
+def _perturbation(net: Pretrained, config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """What becomes of a pixel that is not kept."""
+  options = {name: config[name] for name in ('perturbation', 'levels', 'sigma_max')}
+  if config.mode != 'torchray':  # TorchRay fades to zero, the training mean.
+    options['fade_to'] = tuple(net.preprocess(np.zeros(3, np.uint8)).tolist())
+  return options
+
+
+def _chunk(config: ml_collections.ConfigDict, shape: Shape, images: int) -> int:
+  return min(config.chunk or default_chunk(shape), images * len(config.areas))
+
+
+def experiment_of(
+  net: Pretrained, config: ml_collections.ConfigDict, targets: Callable[[int], int]
+) -> Experiment:
+  """What a config asks to be computed of each image."""
+  areas, settings = check_areas(config.areas), settings_of(config.mode, **config.settings)
+  options = {name: config[name] for name in ('mode', 'game', 'objective')}
+  options |= {**_perturbation(net, config), **config.settings}
+  key = jax.random.key(config.seed)
+
+  def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
+    f, x = net.part(stop=config.layer or None), share['x']
+    scores = class_scores(f(x))
+    target = jnp.where(share['target'] < 0, jnp.argmax(scores, axis=1), share['target'])
+    chunk = _chunk(config, (x.shape[1], x.shape[2]), x.shape[0])
+    result = extremal_perturbation(f, x, target, areas, key=key, chunk=chunk, **options)
+    probability = jax.nn.softmax(scores)[jnp.arange(x.shape[0]), target]
+    return {
+      'target': target,
+      'probability': jnp.full_like(probability, jnp.nan) if config.layer else probability,
+      'parameters': result.parameters,
+      **{name: getattr(result, name) for name in (*PER_IMAGE, *PER_AREA)},
+    }
+
+  def attributes(shape: Shape, block: int) -> dict[str, Any]:
+    chunk = _chunk(config, shape, block)
+    return {'mode': config.mode, 'settings': dict(config.settings), 'chunk': chunk}
+
+  return Experiment(
+    net,
+    explain,
+    Layout(
+      fields=lambda shape: fields(shape, len(areas), settings),
+      attributes=attributes,
+      constants={'area': ('area', np.asarray(areas, np.float32))},
+    ),
+    _wrong,
+    targets,
+  )
+
+
+def _wrong(results: Mapping[str, np.ndarray], index: int) -> str:
+  if not np.isfinite(results['full_score'][index]):
+    return 'the network gives a score that is not a number'
+  for name in (*PER_IMAGE, *PER_AREA, 'parameters'):
+    if not np.isfinite(results[name][index]).all():
+      return 'the solver reached a score that is not a number'
+  return ''
+
+
+def explanation(
+  net: Pretrained,
+  dataset: Dataset,
+  index: int,
+  config: ml_collections.ConfigDict,
+  stored: Explanations,
+) -> Explanation:
+  """One picture with its stored result.
+
+  Raises:
+    UserError: if the picture cannot be read any more, has changed, or has no result.
+  """
+  name = dataset.sources[index].name
+  image, picture = pictures_of(net, dataset, index, config, stored)
+  x = jnp.asarray(net.preprocess(image))
+  blank = pyramid(x, normalised=config.mode != 'torchray', **_perturbation(net, config))[0]
+  target = int(stored.field(name, 'target'))
+  return Explanation(
+    name,
+    class_name(net, config, target),
+    target,
+    float(stored.field(name, 'probability')),
+    image,
+    picture,
+    net.to_image(np.asarray(blank)),
+    config.threshold,
+    stored[name],
+  )
+
+
+def class_name(net: Pretrained, config: ml_collections.ConfigDict, target: int) -> str:
+  """What is explained, in words."""
+  return f'{config.layer}, channel {target}' if config.layer else net.class_name(target)
+
+
+def _table(explanation: Explanation, seconds: float) -> list[tuple[Any, ...]]:
+  result = explanation.result
+  smallest = smallest_area(result, explanation.threshold)[0]
+  star = '-' if np.isnan(smallest) else f'{smallest:g}'
+  kept = kept_fraction(result, np.inf)[0]
+  return [
+    (
+      explanation.name,
+      explanation.class_name,
+      f'{area:g}',
+      f'{result.mean_area[0, i]:.4f}',
+      f'{kept[i]:.2f}',
+      star,
+      f'{seconds / len(result.areas):.1f}',
+    )
+    for i, area in enumerate(result.areas)
+  ]
+
+
+def _draw(folder: Folder, explanations: Sequence[Explanation]) -> None:
+  """Figures of each picture, the area growth of several, and the report."""
+  for one in explanations:
+    for kind, figure in (
+      ('growth', figures.area_growth([one])),
+      ('mask', figures.extremal_mask(one)),
+      ('scores', figures.score_curves(one)),
+    ):
+      folder.write(f'figures/{one.name}_{kind}.png', png(figure))
+  shape = explanations[0].picture.shape
+  alike = [one for one in explanations if one.picture.shape == shape][:GROWTH_ROWS]
+  folder.write('figures/growth.png', png(figures.area_growth(alike)))
+  made = f'perturb {VERSION}, JAX {jax.__version__}\n{folder.config.to_json(indent=2)}'
+  folder.write('report.html', report.html_report(explanations, made, folder.config.game))
+
+
+def _counted(rows: Iterable[Row], totals: dict[str, np.ndarray]) -> Iterator[Row]:
+  """The rows of scores as they are, while area -> (count, sums of `MEANS`) is filled."""
+  columns = [SCORES.index(name) for name in MEANS]
+  for row in rows:
+    numbers = np.array([1.0, *(float(row[column]) for column in columns)])
+    area = row[SCORES.index('area')]
+    totals[area] = totals.get(area, 0) + numbers
+    yield row
+
+
+def run(config: ml_collections.ConfigDict, workdir: str) -> int:
+  """Explains the images of a config; what a workdir already holds is not computed again.
+
+  The workdir gets `config.json`, `versions.json`, `images.csv`, `results.zarr` and `timings.zarr`
+  (see `perturb.results` and `perturb.Explanations`), `scores.csv`, `summary.json`, `metrics/`,
+  `figures/*.png` and `report.html` of the first pictures, and `failures.csv` where something
+  failed.
+
+  Args:
+    config: as configs/extremal.py.
+    workdir: folder; made if missing.
+
+  Returns:
+    The number of images or items that failed, each of which has been named on stderr.
+
+  Raises:
+    UserError: for a config that cannot be run at all, or a workdir that cannot be written any more.
+  """
+  _check(config)
+  dataset = dataset_of(config)
+  net = load(config.network, config.weights, config.preprocessing, config.class_names)
+  experiment = experiment_of(net, config, _targets(net, dataset, config))
+
+  def finish(folder: Folder, names: list[str]) -> list[dict[str, Any]]:
+    if names[: config.figures]:
+      _show(net, dataset, folder, names[: config.figures])
+    return _tabulate(net, folder, names)
+
+  return run_over(experiment, dataset, config, workdir, finish, free=(*FREE, 'threshold'))
+
+
+def _tabulate(net: Pretrained, folder: Folder, names: list[str]) -> list[dict[str, Any]]:
+  """Writes the table of scores; returns its means over the images, by area."""
+  config, totals = folder.config, dict[str, np.ndarray]()
+  stored = Explanations(folder.path)
+  rows = stored.rows(names, config.threshold, lambda target: class_name(net, config, target))
+  files.write_table(folder.path / 'scores.csv', SCORES, _counted(rows, totals))
+  return [
+    {'area': float(area), **dict(zip(MEANS, (sums[1:] / sums[0]).tolist(), strict=True))}
+    for area, sums in totals.items()
+  ]
+
+
+def _show(net: Pretrained, dataset: Dataset, folder: Folder, names: list[str]) -> None:
+  """Figures, the report and the printed table, of some pictures."""
+  stored = Explanations(folder.path)
+  shown = drawable(
+    dataset, names, lambda index, _: explanation(net, dataset, index, folder.config, stored)
+  )
+  if shown:
+    (folder.path / 'figures').mkdir(exist_ok=True)
+    _draw(folder, shown)
+    rows = [row for one in shown for row in _table(one, stored.seconds(one.name))]
+    print(format_table(TABLE, rows))
