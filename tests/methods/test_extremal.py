@@ -21,8 +21,8 @@ from perturb.methods.extremal import (
 from perturb.methods.extremal_solvers import MODES, Penalised, area_weight
 from perturb.ops.area import binarise
 from perturb.ops.perturbations import blur_pyramid, perturb
+from tests.methods.test_torchray import small_network
 from tests.small_net import small_net
-from tests.test_parity import small_network
 
 SIZE = 48
 AREAS = (0.1, 0.25)

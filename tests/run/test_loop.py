@@ -22,8 +22,8 @@ from perturb.store.explanations import Explanations
 from perturb.store.manifest import Manifest
 from perturb.store.results import results_group, timings_group
 from perturb.tasks import extremal as extremal_run
+from tests.data.test_datasets import picture
 from tests.small_net import small_net
-from tests.test_datasets import picture
 
 
 def config(**changes):

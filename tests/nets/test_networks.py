@@ -18,7 +18,7 @@ from perturb.nets.network import INPUT
 from perturb.nets.zoo import NETWORKS, fit
 from tests import fixtures
 
-RECORDED = pathlib.Path(__file__).parent / 'recorded'
+RECORDED = pathlib.Path(__file__).parents[1] / 'recorded'
 
 # The networks, narrow: the same layers, and quick to run one by one.
 NARROW = {

@@ -15,7 +15,7 @@ from perturb.ops.masks import smooth_max_conv
 from perturb.ops.perturbations import blur_pyramid
 from tests import fixtures
 
-RECORDED = pathlib.Path(__file__).parent / 'recorded'
+RECORDED = pathlib.Path(__file__).parents[1] / 'recorded'
 TORCHRAY = np.load(RECORDED / 'torchray.npz')
 
 

@@ -11,7 +11,7 @@ from perturb.data.images import find_images, load_image
 from perturb.methods.extremal import extremal_perturbation
 
 # Written by benchmarks/extremal.py: TorchRay's scores after 800 iterations.
-MEASURED = pathlib.Path(__file__).parent.parent / 'benchmarks' / 'extremal_cpu.json'
+MEASURED = pathlib.Path(__file__).parents[2] / 'benchmarks' / 'extremal_cpu.json'
 
 
 @pytest.mark.slow

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from perturb.errors import UserError
-from perturb.evaluate import representativeness
 from perturb.evaluate.boxes import outside, tight_boxes
 from perturb.evaluate.parts import intensity
-from perturb.evaluate.representativeness import simplify
+from perturb.evaluate.representativeness import representativeness, simplify
 from perturb.studies import (
   Adversarial,
   Keypoint,

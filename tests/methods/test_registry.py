@@ -23,7 +23,7 @@ from tests.small_net import IMAGES, TARGETS, small_net
 
 @functools.cache
 def recorded():
-  return dict(np.load(pathlib.Path(__file__).parent / 'recorded' / 'methods.npz'))
+  return dict(np.load(pathlib.Path(__file__).parents[1] / 'recorded' / 'methods.npz'))
 
 
 def assert_close(ours, theirs):

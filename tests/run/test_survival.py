@@ -16,9 +16,9 @@ import pytest
 from perturb.data.digits import load_digits
 from perturb.store.explanations import Explanations
 from tests import commands
-from tests.test_run import command, files
+from tests.tasks.test_extremal import command, files
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope='module')
