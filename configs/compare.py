@@ -35,8 +35,8 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.references = 'astronaut, camera, motorcycle_left, rocket'  # Of expected_gradients.
 
-  # By which methods: see perturb/methods/registry.py. 'meta:' before a name is meta-saliency, 'layers:'
-  # combines several layers (here those of the default network).
+  # By which methods: see perturb/methods/registry.py. 'meta:' before a name is meta-saliency,
+  # 'layers:' combines several layers (here those of the default network).
   config.methods = METHODS
   config.options = ml_collections.ConfigDict(
     {  # Method -> its arguments.
