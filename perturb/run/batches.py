@@ -1,6 +1,6 @@
 """The pictures of a run, read ahead by threads and laid out in batches for the devices."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 import time
 from typing import NamedTuple
 import zlib
@@ -82,8 +82,14 @@ class Pictures:
     self.index = {source.name: i for i, source in enumerate(dataset.sources)}
     self.waiting = 0.0
 
-  def load(self, name: str, entry: Entry) -> Loaded:
-    """One image; what is wrong with it, as its problem."""
+  def load(self, name: str, entry: Entry, seen: int | None = None) -> Loaded:
+    """One image; what is wrong with it, as its problem.
+
+    Args:
+      name: of the image.
+      entry: its place.
+      seen: digest of the picture of which results are stored, if there are some.
+    """
     index = self.index[name]
     place = self.dataset.sources[index].path
     try:
@@ -101,7 +107,11 @@ class Pictures:
       target = self.targets(label)
     except UserError as error:
       return Loaded(name, place, entry.row, problem=f'{place}: {error}')
-    x, digest = self.net.preprocess(image), zlib.crc32(image.tobytes())
+    digest = zlib.crc32(image.tobytes())
+    if seen not in (None, digest):
+      problem = f'{place}: has changed since it was explained'
+      return Loaded(name, place, entry.row, problem=problem)
+    x = self.net.preprocess(image)
     return Loaded(name, place, entry.row, x, digest, label, target)
 
   def _empty(self, group: str, count: int) -> dict[str, np.ndarray]:
@@ -112,13 +122,16 @@ class Pictures:
       'asked': np.zeros(count, np.int32),
     }
 
-  def batches(self, group: str, names: dict[int, str], block: int) -> Iterator[Batch]:
+  def batches(
+    self, group: str, names: dict[int, str], block: int, seen: Mapping[int, int]
+  ) -> Iterator[Batch]:
     """Images of a group by blocks, as many of these at a time as this process has devices.
 
     Args:
       group: of the images.
       names: row -> name, in order of the rows.
       block: rows of a block.
+      seen: row -> digest of the picture of which results are stored.
     """
     devices = jax.local_device_count()
     blocks: dict[int, list[int]] = {}
@@ -126,7 +139,7 @@ class Pictures:
       blocks.setdefault(row // block, []).append(row)
     some = list(blocks.values())
     images = load_ahead(
-      lambda item: self.load(item[1], Entry('', group, item[0])),
+      lambda item: self.load(item[1], Entry('', group, item[0]), seen.get(item[0])),
       names.items(),
       ahead=2 * devices * block,
       workers=self.config.workers,

@@ -84,7 +84,8 @@ class Programs:
     program, compiled = self._program(step, share)
     values = program(share, slots)
     compiling = program.compile_seconds - compiled
-    batch.known.update({step.stored(field): value for field, value in values.items()})
+    for field, value in values.items():
+      self._learn(task, step.stored(field), value)
     return Computed(task, values, time.perf_counter() - begin - compiling, compiling, '')
 
   def _share(self, task: Task) -> dict[str, np.ndarray]:
@@ -92,16 +93,24 @@ class Programs:
     known = task.batch.known
     for field in task.step.needs:
       if field not in known:
-        known[field] = self._read(task.batch, field)
+        known[field] = self._read(field, task.batch, list(task.batch.images))
     asked = {'x': known['x'], 'target': known['asked']}
     return asked | {field: known[field] for field in task.step.needs}
 
-  def _read(self, batch: Batch, field: str) -> np.ndarray:
-    """A field that an earlier start has stored, of all slots; zeros in those that are empty."""
-    rows = [image.row for image in batch.images.values()]
-    found = self._stored.read(field, rows)
+  def _learn(self, task: Task, field: str, value: np.ndarray) -> None:
+    """What later steps are given: this value, and where an earlier start has one, that."""
+    before = [slot for slot in task.batch.images if slot not in task.slots]
+    if before:
+      stored = self._read(field, task.batch, before)
+      value = value.copy()
+      value[before] = stored[before]
+    task.batch.known[field] = value
+
+  def _read(self, field: str, batch: Batch, slots: list[int]) -> np.ndarray:
+    """A field that an earlier start has stored, `[all slots, ...]`; zeros in the other slots."""
+    found = self._stored.read(field, [batch.images[slot].row for slot in slots])
     values = np.zeros((len(batch.known['x']), *found.shape[1:]), found.dtype)
-    values[list(batch.images)] = found
+    values[slots] = found
     return values
 
   def _program(self, step: Step, share: dict[str, np.ndarray]) -> tuple[Spread | OneByOne, float]:

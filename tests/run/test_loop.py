@@ -158,6 +158,62 @@ def test_results_are_readable_while_the_run_goes_on(pictures, tmp_path):
   assert seen == [0, 0, 2, 2, 4, 4, 6]
 
 
+def several(calls, refuse='', wrong=lambda *_: ''):
+  """The mean of each image; twice that, on the host; and, of both, their sum."""
+
+  def double(_, share):
+    calls.append(len(share['x']))
+    return {'value': 2 * share['mean']}
+
+  def total(_, share):
+    if refuse:
+      raise UserError(refuse)
+    return {'value': share['mean'] + share['double/value']}
+
+  made = experiment(lambda *_: '')
+  one = lambda _: {'value': Field()}  # noqa: E731
+  more = (
+    Step(double, one, wrong, name='double', needs=('mean',), compiled=False),
+    Step(total, one, name='total', needs=('mean', 'double/value')),
+  )
+  return dataclasses.replace(made, steps=(*made.steps, *more))
+
+
+def test_steps_are_given_what_earlier_ones_have_found_now_or_in_an_earlier_start(
+  pictures, tmp_path
+):
+  calls, data = [], open_dataset(f'classes:{pictures}')
+  bright = np.float32(picture(3, (32, 32)).mean() / 255)
+  one = lambda values, i: 'odd' if abs(values['value'][i] - 2 * bright) < 1e-6 else ''  # noqa: E731
+  outcome = Run(several(calls, 'not here', one), data, config(), tmp_path)()
+  assert statuses(outcome) == [DONE] * 7
+  assert statuses(outcome, 'double') == [DONE, DONE, DONE, FAILED, DONE, DONE, DONE]
+  assert statuses(outcome, 'total') == [FAILED] * 3 + [0] + [FAILED] * 3
+  assert outcome.failed == 7 and outcome.done() == list(outcome.status[''])
+  assert set(calls) == {1} and len(calls) == 8  # The first one twice, to time it.
+  with open(tmp_path / 'failures.csv', newline='') as file:
+    found = [(row['image'], row['method'], row['reason']) for row in csv.DictReader(file)]
+  assert ('class0_3', 'double', f'{pictures}/class0/3.png: odd') in found
+  assert ('class0_0', 'total', f'{pictures}/class0/0.png: not here') in found
+
+  calls.clear()
+  outcome = Run(several(calls), data, config(), tmp_path)()
+  assert outcome.failed == 0 and outcome.computed == 8 and len(calls) == 2
+  group = results_group(tmp_path, '32x32')
+  np.testing.assert_array_equal(group.read('double/value'), 2 * group.read('mean'))
+  np.testing.assert_allclose(group.read('total/value'), 3 * group.read('mean'), rtol=1e-6)
+  assert (timings_group(tmp_path, '32x32').read('total/seconds') > 0).all()
+
+
+def test_a_picture_that_has_changed_is_not_mixed_with_what_was_found_of_it(pictures, tmp_path):
+  data, out = open_dataset(f'classes:{pictures}'), tmp_path / 'out'
+  Run(several([], 'not yet'), data, config(), out)()
+  Image.fromarray(picture(9, (32, 32))).save(pictures / 'class0' / '1.png')
+  outcome = Run(several([]), data, config(), out)()
+  assert statuses(outcome, 'total') == [DONE, FAILED] + [DONE] * 5
+  assert 'class0/1.png: has changed since it was explained' in (out / 'failures.csv').read_text()
+
+
 def test_metrics_are_what_tensorboard_reads(pictures, tmp_path):
   go(tmp_path / 'out', f'classes:{pictures}')
   (path,) = (tmp_path / 'out' / 'metrics').iterdir()
