@@ -77,7 +77,7 @@ class Programs:
       return Computed(task, {}, 0.0, 0.0, str(error))
 
   def _compute(self, task: Task) -> Computed:
-    step, batch, slots = task
+    step, slots = task.step, task.slots
     if step.name in self._refused:
       raise UserError(self._refused[step.name])
     begin, share = time.perf_counter(), self._share(task)
