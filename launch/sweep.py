@@ -42,6 +42,8 @@ def _module(path: str) -> Any:
     raise UserError(f'--config={path}: no such file of Python')
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
+  if not hasattr(module, 'get_config'):
+    raise UserError(f'--config={path}: no experiment; it has no get_config()')
   return module
 
 

@@ -91,7 +91,11 @@ def parser(config: flags.FlagHolder, workdir: flags.FlagHolder) -> Callable[[lis
       rest = flags.FLAGS(argv)
       _check(config, workdir, rest[1:])
       return rest
-    except AttributeError as error:  # An unknown field: «'area'\nDid you mean "areas" ...».
+    except AttributeError as error:
+      if "no attribute 'get_config'" in str(error):
+        line = 'error: the file of --config is no experiment: it has no get_config()'
+        raise SystemExit(line) from error
+      # An unknown field: «'area'\nDid you mean "areas" ...».
       name, *near = re.findall(r'\w+(?=\\*["\'])', str(error))
       hint = f'; did you mean {near[0]!r}?' if near else ''
       raise SystemExit(f'error: the config has no field {name!r}{hint}') from error

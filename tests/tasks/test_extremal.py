@@ -154,6 +154,8 @@ def test_another_config_in_the_same_workdir_is_refused(first):
     (['--config=configs/extremal.py', '--config.levels=x'], 'levels'),
     (['--config=configs/extremal.py', '--config.weights=README.md'], 'README.md: '),
     (['--config=configs/none.py'], 'configs/none.py'),
+    (['--config=configs/common.py'], 'no experiment: it has no get_config()'),
+    (['--config=configs/box.py', '--config.task=bix'], "no task 'bix'; did you mean 'box'"),
     ([], '--config is required'),
     (['--config=configs/extremal.py', '--nonsense'], 'nonsense'),
   ],
