@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import Function, Images, Target, check_images, check_targets, pick
+from perturb.base import Function, Images, Target, check_arguments, check_images, pick
 from perturb.chunks import default_chunk, summed
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
@@ -117,8 +117,7 @@ def smooth_grad(
     UserError: for a wrong target, or no samples.
   """
   _check('samples', samples, aggregate)
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   key = jax.random.key(0) if key is None else key
   return _smooth_grad(
     f,
@@ -162,8 +161,7 @@ def integrated_gradients(
     UserError: for a wrong target, no steps, or a baseline of another shape.
   """
   _check('steps', steps, aggregate)
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   try:
     start = jnp.broadcast_to(jnp.asarray(baseline, jnp.float32), x.shape)
   except ValueError as error:
@@ -217,10 +215,10 @@ def expected_gradients(
     UserError: for a wrong target, no samples, or references of another size.
   """
   _check('samples', samples, aggregate)
-  x, references = check_images(x), check_images(references)
+  x, targets = check_arguments(f, x, target)
+  references = check_images(references)
   if references.shape[1:] != x.shape[1:]:
     raise UserError(f'references must be [R, {", ".join(map(str, x.shape[1:]))}], as x')
-  targets = check_targets(f, x, target)
   key = jax.random.key(0) if key is None else key
   return _expected(
     f,

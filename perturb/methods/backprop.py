@@ -21,7 +21,7 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from perturb.base import Function, Images, Target, check_images, check_targets
+from perturb.base import Function, Images, Target, check_arguments
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.nets import rules
@@ -183,8 +183,7 @@ def extract_aggregate(
   if window < 1 or window % 2 == 0:
     raise UserError(f'window must be odd and positive, not {window}')
   layer = layer or default_layer(f)
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   check_spatial(f, x, [layer])
   if extract == 'real':
     below, module = _real_conv(f, layer)

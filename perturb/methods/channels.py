@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from perturb.base import Images, Target, check_images, check_targets, pick
+from perturb.base import Images, Target, check_arguments, pick
 from perturb.chunks import mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
@@ -150,8 +150,7 @@ def channel_attribution(
   check_choice('game', game, get_args(Game))
   net = network_of(net, 'channel attribution')
   layer = net.network.resolve(layer or default_layer(net))
-  x = check_images(x)
-  targets = check_targets(net, x, target)
+  x, targets = check_arguments(net, x, target)
   shape = net.shapes([layer], x)[layer].shape
   if len(shape) != 4:
     raise UserError(f'layer {layer!r}: its output has no channels at positions')

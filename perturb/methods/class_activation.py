@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from perturb.base import Function, Images, Target, check_images, check_targets
+from perturb.base import Function, Images, Target, check_arguments
 from perturb.compiled import compiled
 from perturb.errors import UserError
 from perturb.methods.backprop import guided_backprop
@@ -56,8 +56,8 @@ def cam(net: Pretrained, x: Images, target: Target, *, resize: bool = True) -> j
   """
   net = network_of(net, 'CAM')
   layer = _pooled_features(net.network)
-  x = check_images(x)
-  heat = _cam(net, x, check_targets(net, x, target), layer=layer)
+  x, targets = check_arguments(net, x, target)
+  heat = _cam(net, x, targets, layer=layer)
   return to_size(heat, x.shape[1:3]) if resize else heat
 
 
@@ -78,10 +78,11 @@ def _grad_cam_plus_plus(f, x, targets, *, layer):
   return jnp.maximum((weights * h).sum(-1), 0)
 
 
-def _checked(f: Function, x: Images, target: Target, layer: str | None):
-  x = check_images(x)
+def _at_layer(
+  f: Function, x: Images, target: Target, layer: str | None
+) -> tuple[jax.Array, jax.Array, str]:
   layer = layer or default_layer(f)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   check_spatial(f, x, [layer])
   return x, targets, layer
 
@@ -105,7 +106,7 @@ def grad_cam(
   Raises:
     UserError: for an unknown layer, one without spatial extent, or a wrong target.
   """
-  x, targets, layer = _checked(f, x, target, layer)
+  x, targets, layer = _at_layer(f, x, target, layer)
   heat = _grad_cam(f, x, targets, layer=layer)
   return to_size(heat, x.shape[1:3]) if resize else heat
 
@@ -118,7 +119,7 @@ def grad_cam_plus_plus(
   alpha_ku = g_ku^2 / (2 g_ku^2 + g_ku^3 sum_v x_kv): the closed form for the exponential of the
   score. See `grad_cam` for arguments and errors.
   """
-  x, targets, layer = _checked(f, x, target, layer)
+  x, targets, layer = _at_layer(f, x, target, layer)
   heat = _grad_cam_plus_plus(f, x, targets, layer=layer)
   return to_size(heat, x.shape[1:3]) if resize else heat
 
@@ -136,5 +137,5 @@ def guided_grad_cam(
   See `grad_cam` for arguments and errors; needs a network of `perturb.nets`.
   """
   net = network_of(net, 'guided Grad-CAM')
-  x, targets, layer = _checked(net, x, target, layer)
+  x, targets, layer = _at_layer(net, x, target, layer)
   return _guided_grad_cam(net, x, targets, layer=layer)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from perturb.base import Function, Images, Target, check_images, check_targets
+from perturb.base import Function, Images, Target, check_arguments, check_images
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.nets.pretrained import Pretrained
@@ -89,8 +89,7 @@ def combine_layers(
   Raises:
     UserError: as the method, and for weights that do not fit.
   """
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   maps = _of_layers(f, x, targets, method=method, layers=tuple(layers), options=options)
   return combine(maps, uniform_weights(len(layers)) if weights is None else weights, how)
 

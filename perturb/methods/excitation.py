@@ -10,7 +10,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from perturb.base import Images, Target, check_images, check_targets, pick
+from perturb.base import Images, Target, check_arguments, pick
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.nets import rules
@@ -65,8 +65,7 @@ def _prepare(net: Pretrained, x: Images, target: Target, layer: str | None, mode
   check_choice('mode', mode, list(_RULES))
   net = network_of(net, 'excitation backprop').with_rules(_RULES[mode])
   layer = layer or default_layer(net)
-  x = check_images(x)
-  targets = check_targets(net, x, target)
+  x, targets = check_arguments(net, x, target)
   check_spatial(net, x, [layer])
   return net, x, targets, layer
 

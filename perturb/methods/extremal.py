@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import Function, Images, Target, check_images, check_targets, class_scores, pick
+from perturb.base import Function, Images, Target, check_arguments, class_scores, pick
 from perturb.chunks import default_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice, did_you_mean
@@ -281,14 +281,13 @@ def extremal_perturbation(
   Raises:
     UserError: names the argument that does not fit and what would.
   """
-  x = check_images(x)
+  x, targets = check_arguments(f, x, target)
   areas = check_areas(areas)
   check_choice('game', game, get_args(Game))
   check_choice('objective', objective, get_args(Objective))
   check_choice('perturbation', perturbation, get_args(Perturbation))
   check_fade_to(fade_to, x)
   resolved = settings_of(mode, **settings)
-  targets = check_targets(f, x, target)
   chunk = min(chunk or default_chunk(x.shape[1:3]), len(areas) * x.shape[0])
   return _extremal(
     f,

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import SCORES, Function, Images, Score, Target, check_images, check_targets
+from perturb.base import SCORES, Function, Images, Score, Target, check_arguments
 from perturb.chunks import default_forward_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
@@ -132,8 +132,7 @@ def lime(
       'samples must be at least 2, width positive and ridge not negative, '
       f'not {samples}, {width}, {ridge}'
     )
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   parts, counts = check_segments(segments, x)
   return _lime(
     f,

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from perturb.base import Images, Target, check_images, check_targets, class_scores
+from perturb.base import Images, Target, check_arguments, class_scores
 from perturb.compiled import compiled
 from perturb.errors import check_choice
 from perturb.nets.layer_gradients import network_of
@@ -85,7 +85,6 @@ def meta_saliency(
   """
   check_choice('mode', mode, get_args(Mode))
   net = network_of(net, 'meta-saliency')
-  x = check_images(x)
-  targets = check_targets(net, x, target)
+  x, targets = check_arguments(net, x, target)
   rate = epsilon * (2 if mode == 'paper' else 1) * (-1 if ascent else 1)
   return _meta(net, x, targets, method=method, rate=rate, options=options)

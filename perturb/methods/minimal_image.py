@@ -17,8 +17,7 @@ from perturb.base import (
   Images,
   Score,
   Target,
-  check_images,
-  check_targets,
+  check_arguments,
   class_scores,
 )
 from perturb.compiled import compiled
@@ -136,8 +135,7 @@ def minimal_image(
   """
   check_choice('perturbation', perturbation, get_args(Perturbation))
   check_choice('value', value, list(SCORES))
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   parts, counts = check_segments(segments, x)
   fill = blank(x, perturbation, sigma_max=sigma_max, fade_to=fade_to)
   return _minimal(f, x, targets, parts, counts, fill, most=int(counts.max()), value=value)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import SCORES, Function, Images, Score, Target, check_images, check_targets
+from perturb.base import SCORES, Function, Images, Score, Target, check_arguments
 from perturb.chunks import default_forward_chunk, mapped, summed
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
@@ -120,8 +120,7 @@ def occlusion(
   check_choice('shape', shape, get_args(Shape))
   check_choice('perturbation', perturbation, get_args(Perturbation))
   check_choice('value', value, list(SCORES))
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   lengths = (x.shape[1], x.shape[2])
   if not 1 <= size <= min(lengths):
     raise UserError(f'size must be 1 to {min(lengths)} pixels, the shorter side, not {size}')
@@ -222,8 +221,7 @@ def variable_occlusion(
   check_choice('value', value, list(SCORES))
   if not len(sizes) or min(sizes) <= 0:
     raise UserError(f'sizes must be diameters in pixels, at least one, not {sizes}')
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   lengths = (x.shape[1], x.shape[2])
   return _variable(
     f,

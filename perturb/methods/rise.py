@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import SCORES, Function, Images, Score, Target, check_images, check_targets
+from perturb.base import SCORES, Function, Images, Score, Target, check_arguments
 from perturb.chunks import default_forward_chunk, summed
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
@@ -96,8 +96,7 @@ def rise(
     raise UserError(
       f'masks must be at least 1, cells at least 2 and keep in (0, 1), not {masks}, {cells}, {keep}'
     )
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   key = jax.random.key(0) if key is None else key
   return _rise(
     f,
