@@ -5,7 +5,8 @@ Smooth Masks", ICCV 2019, section 5. Shapes: B images, A areas, a layer of h x w
 channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+import dataclasses
 from typing import Literal, NamedTuple, get_args
 
 import jax
@@ -17,7 +18,7 @@ from perturb.base import Images, Target, check_arguments, pick
 from perturb.chunks import mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
-from perturb.methods.extremal import smallest_area
+from perturb.methods.area_growth import smallest_area
 from perturb.nets.layer_gradients import default_layer, network_of
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.area import area_loss
@@ -62,44 +63,102 @@ class ChannelResult(NamedTuple):
     return resize(chosen, self.size)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+  """What is maximised, and how; see `channel_attribution`."""
+
+  layer: str
+  game: Game
+  iterations: int
+  learning_rate: float
+  area_weight: float
+  ramp: int
+
+  def __post_init__(self) -> None:
+    check_choice('game', self.game, get_args(Game))
+
+
+class _Problem(NamedTuple):
+  """P problems.
+
+  Attributes:
+    above: Phi_l+, of the activations that the rest of the network reads, by layer, to scores.
+    activations: these; those of the layer are masked.
+    targets: `[P]`.
+    areas: `[P]`, as shares of the layer's channels.
+  """
+
+  above: Callable[[dict[str, jax.Array]], jax.Array]
+  activations: dict[str, jax.Array]
+  targets: jax.Array
+  areas: jax.Array
+
+
+def _score(masks: jax.Array, problem: _Problem, layer: str) -> jax.Array:
+  """Phi_l+(m (x) Phi_l(x)) of masks `[P, K]`: `[P]`."""
+  masked = masks[:, None, None] * problem.activations[layer]
+  return pick(problem.above(problem.activations | {layer: masked}), problem.targets)
+
+
+def _energy(masks: jax.Array, weight: jax.Array, problem: _Problem, s: _Settings) -> jax.Array:
+  """lambda R_a(m) - Phi_l+(m (x) Phi_l(x)) (eq. 9), or that of another game, summed."""
+  kept = _score(masks, problem, s.layer) if s.game != 'delete' else 0.0
+  removed = _score(1 - masks, problem, s.layer) if s.game != 'preserve' else 0.0
+  return (weight * area_loss(masks[:, None], problem.areas) - kept + removed).sum()
+
+
+def _solve(problem: _Problem, s: _Settings) -> jax.Array:
+  """Masks `[P, K]`, by SGD from all ones."""
+  optimiser = optax.sgd(s.learning_rate * 0.1, momentum=0.9)  # PyTorch's lr, with dampening 0.9.
+
+  def iterate(step, carry):
+    masks, state = carry
+    weight = s.area_weight * jnp.minimum(step / s.ramp, 1.0)
+    updates, state = optimiser.update(jax.grad(_energy)(masks, weight, problem, s), state)
+    return jnp.clip(optax.apply_updates(masks, updates), 0, 1), state
+
+  start = jnp.ones((len(problem.areas), problem.activations[s.layer].shape[-1]))
+  masks, _ = jax.lax.fori_loop(0, s.iterations, iterate, (start, optimiser.init(start)))
+  return masks
+
+
 @compiled
-def _channels(
-  net, x, targets, counts, *, layer, cut, game, iterations, learning_rate, area_weight, ramp, chunk
-):
-  values = net.activations(x, cut)
-  channels = values[layer].shape[-1]
-  problems = (x.shape[0], counts.shape[0])
+def _channels(net, x, targets, counts, *, settings: _Settings, chunk: int):
+  layer = settings.layer
+  activations = net.activations(x, net.network.cut(layer))
+  shares = counts / activations[layer].shape[-1]
+  shape = (x.shape[0], counts.shape[0])
 
-  def solve(index):
-    image, area = index // problems[1], index % problems[1]
-    below = {name: value[image] for name, value in values.items()}
-    areas = counts[area] / channels
+  def solve_some(index):
+    image, area = index // shape[1], index % shape[1]
+    seen = {name: values[image] for name, values in activations.items()}
+    problem = _Problem(net, seen, targets[image], shares[area])
+    masks = _solve(problem, settings)
+    return masks, _score(masks, problem, layer), _score(1 - masks, problem, layer)
 
-    def score(masks):
-      perturbed = below | {layer: masks[:, None, None] * below[layer]}
-      return pick(net(perturbed), targets[image])
+  solved = mapped(solve_some, shape[0] * shape[1], chunk)
+  masks, scores, deleted_scores = (v.reshape(*shape, *v.shape[1:]) for v in solved)
+  saliency = jnp.einsum('bak,bhwk->bahw', masks, activations[layer])
+  return {
+    'masks': masks,
+    'scores': scores,
+    'deleted_scores': deleted_scores,
+    'full_score': pick(net(x), targets),
+    'saliency': saliency,
+  }
 
-    def loss(masks, weight):
-      kept = score(masks) if game != 'delete' else 0.0
-      removed = score(1 - masks) if game != 'preserve' else 0.0
-      return (weight * area_loss(masks[:, None], areas) - kept + removed).sum()
 
-    optimiser = optax.sgd(learning_rate * 0.1, momentum=0.9)  # PyTorch's lr, with dampening 0.9.
-
-    def iterate(step, carry):
-      masks, state = carry
-      weight = area_weight * jnp.minimum(step / ramp, 1.0)
-      updates, state = optimiser.update(jax.grad(loss)(masks, weight), state)
-      return jnp.clip(optax.apply_updates(masks, updates), 0, 1), state
-
-    start = jnp.ones((len(index), channels))
-    masks, _ = jax.lax.fori_loop(0, iterations, iterate, (start, optimiser.init(start)))
-    return masks, score(masks), score(1 - masks)
-
-  solved = mapped(solve, problems[0] * problems[1], chunk)
-  masks, kept, removed = (v.reshape(*problems, *v.shape[1:]) for v in solved)
-  saliency = jnp.einsum('bak,bhwk->bahw', masks, values[layer])
-  return masks, kept, removed, pick(net(x), targets), saliency
+def _check_counts(counts: Sequence[int] | None, layer: str, shape: Sequence[int]) -> jax.Array:
+  """Numbers of channels of a layer of a shape `[N, h, w, K]`, by default the paper's up to K."""
+  if len(shape) != 4:
+    raise UserError(f'layer {layer!r}: its output has no channels at positions')
+  channels = shape[-1]
+  if counts is None:
+    counts = [*(count for count in DEFAULT_COUNTS if count < channels), channels]
+  for count in counts:
+    if count != int(count) or not 1 <= count <= channels:
+      raise UserError(f'area {count!r}: {layer} has {channels} channels, so 1 to {channels}')
+  return jnp.asarray(counts, jnp.float32)
 
 
 def channel_attribution(
@@ -147,37 +206,22 @@ def channel_attribution(
   Raises:
     UserError: for an unknown layer, one without spatial extent, a wrong target or area.
   """
-  check_choice('game', game, get_args(Game))
   net = network_of(net, 'channel attribution')
   layer = net.network.resolve(layer or default_layer(net))
+  settings = _Settings(layer, game, iterations, learning_rate, area_weight, ramp)
   x, targets = check_arguments(net, x, target)
-  shape = net.shapes([layer], x)[layer].shape
-  if len(shape) != 4:
-    raise UserError(f'layer {layer!r}: its output has no channels at positions')
-  if areas is None:
-    areas = [count for count in DEFAULT_COUNTS if count < shape[-1]] + [shape[-1]]
-  for area in areas:
-    if area != int(area) or not 1 <= area <= shape[-1]:
-      raise UserError(f'area {area!r}: {layer} has {shape[-1]} channels, so 1 to {shape[-1]}')
-  counts = jnp.asarray(areas, jnp.float32)
+  counts = _check_counts(areas, layer, net.shapes([layer], x)[layer].shape)
   if chunk is None:
     chunk = 8 if jax.default_backend() == 'cpu' else 256
-  masks, kept, removed, full, saliency = _channels(
+  found = _channels(
     net,
     x,
     targets,
     counts,
-    layer=layer,
-    cut=net.network.cut(layer),
-    game=game,
-    iterations=iterations,
-    learning_rate=learning_rate,
-    area_weight=area_weight,
-    ramp=ramp,
-    chunk=min(chunk, x.shape[0] * len(areas)),
+    settings=settings,
+    chunk=min(chunk, x.shape[0] * counts.shape[0]),
   )
-  size = (x.shape[1], x.shape[2])
-  return ChannelResult(counts, masks, kept, removed, full, saliency, size)
+  return ChannelResult(areas=counts, size=(x.shape[1], x.shape[2]), **found)
 
 
 class ClassChannels(NamedTuple):

@@ -6,7 +6,7 @@ Smooth Masks", ICCV 2019. Shapes: B images, A areas, [H, W, C] pixels.
 
 from collections.abc import Sequence
 import dataclasses
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -72,24 +72,6 @@ class ExtremalResult(NamedTuple):
   def heatmap(self) -> jax.Array:
     """`[B, H, W]`: the sum of the masks, blurred by 9 % of the shorter side (sec. 4.2)."""
     return smooth(jnp.asarray(self.masks).sum(1), 0.09)
-
-
-class AreaScores(Protocol):
-  """A result with areas `[A]`, scores `[B, A]` and a full score `[B]`."""
-
-  @property
-  def areas(self) -> Any: ...
-  @property
-  def scores(self) -> Any: ...
-  @property
-  def full_score(self) -> Any: ...
-
-
-class BlankScores(AreaScores, Protocol):
-  """The same with a blank score `[B]`."""
-
-  @property
-  def blank_score(self) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -366,48 +348,3 @@ def render_masks(
     settings=settings_of(mode, **settings),
     chunk=min(chunk or default_chunk(size), problems),
   )
-
-
-def smallest_area(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
-  """a* = min{a : Phi(m_a (x) x) >= Phi_0} (eq. 3), Phi_0 = fraction Phi(x).
-
-  Args:
-    result: of the game 'preserve' or 'hybrid'.
-    fraction: tau of Phi_0 = tau Phi(x).
-
-  Returns:
-    `[B]`: a*, or NaN where no area asked for reaches Phi_0.
-  """
-  threshold = fraction * np.asarray(result.full_score)[:, None]
-  reached = np.asarray(result.scores) >= threshold
-  smallest = np.where(reached, np.asarray(result.areas), np.inf).min(axis=1)
-  return np.where(np.isinf(smallest), np.nan, smallest)
-
-
-def is_monotonic(result: ExtremalResult, fraction: float = 1.0) -> np.ndarray:
-  """Whether a_1 <= a_2 implies Phi(m_a1 (x) x) <= Phi(m_a2 (x) x) for all areas below a* (eq. 8).
-
-  Returns:
-    `[B]` booleans; true where fewer than two areas lie below a*. Without an a*, all areas count.
-  """
-  order = np.argsort(np.asarray(result.areas))
-  areas = np.asarray(result.areas)[order]
-  scores = np.asarray(result.scores)[:, order]
-  limit = smallest_area(result, fraction)
-  limit = np.where(np.isnan(limit), np.inf, limit)
-  both_below = areas[None, 1:] < limit[:, None]
-  return np.all((np.diff(scores, axis=1) >= 0) | ~both_below, axis=1)
-
-
-def kept_fraction(result: BlankScores, saturation: float = 1.25) -> np.ndarray:
-  """v = min((Phi(m_a (x) x) - Phi_min) / (Phi_0 - Phi_min), 1.25), the bars of the area growth.
-
-  Source: supplement eq. 1, which prints `max` where its text says that the bar saturates.
-
-  Returns:
-    `[B, A]`; Phi_min is the score of the fully perturbed image. NaN where that equals Phi_0.
-  """
-  blank = np.asarray(result.blank_score)[:, None]
-  rise = np.asarray(result.full_score)[:, None] - blank
-  rise = np.where(rise == 0, np.nan, rise)
-  return np.minimum((np.asarray(result.scores) - blank) / rise, saturation)

@@ -66,23 +66,36 @@ def weighted_ridge(
   return beta, mean_y - mean_z @ beta, 1 - rest / jnp.where(spread == 0, 1, spread)
 
 
-@compiled
-def _lime(f, x, targets, segments, counts, key, *, most, samples, width, ridge, value, chunk):
+def _sample_scores(f, x, targets, segments, draws, value: Score, chunk: int) -> jax.Array:
+  """The score of each image with the segments that a draw `[N, S]` switches on: `[B, N]`."""
+  images, (samples, most) = len(x), draws.shape
   fill = jax.vmap(lambda image, parts: _segment_means(image, parts, most))(x, segments)
-  draws = jax.random.bernoulli(key, 0.5, (samples, most)).at[0].set(True)
 
   def scores(index):
     image, draw = index // samples, index % samples
     on = jax.vmap(lambda parts, switches: switches[parts])(segments[image], draws[draw])
     return SCORES[value](f(jnp.where(on[..., None], x[image], fill[image])), targets[image])
 
-  values = mapped(scores, x.shape[0] * samples, chunk).reshape(x.shape[0], samples)
+  return mapped(scores, images * samples, chunk).reshape(images, samples)
+
+
+def proximity(switches: jax.Array, count: jax.Array, width: float) -> jax.Array:
+  """pi(z) = sqrt(exp(-d^2 / width^2)) of samples `[N, S]`: `[N]`.
+
+  d is the cosine distance to the whole image, which has `count` superpixels.
+  """
+  distance = 1 - jnp.sqrt(switches.sum(1) / count)
+  return jnp.sqrt(jnp.exp(-jnp.square(distance / width)))
+
+
+@compiled
+def _lime(f, x, targets, segments, counts, key, *, most, samples, width, ridge, value, chunk):
+  draws = jax.random.bernoulli(key, 0.5, (samples, most)).at[0].set(True)
+  values = _sample_scores(f, x, targets, segments, draws, value, chunk)
 
   def fit(values, count):
     switches = draws * (jnp.arange(most) < count)
-    distance = 1 - jnp.sqrt(switches.sum(1) / count)  # Cosine distance to the whole image.
-    weights = jnp.sqrt(jnp.exp(-jnp.square(distance / width)))
-    return weighted_ridge(switches, values, weights, ridge)
+    return weighted_ridge(switches, values, proximity(switches, count, width), ridge)
 
   beta, intercept, explained = jax.vmap(fit)(values, counts)
   heat = jax.vmap(lambda weights, parts: weights[parts])(beta, segments)

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from perturb.methods.extremal import ExtremalResult, kept_fraction, render_masks, smallest_area
+from perturb.methods.area_growth import kept_fraction, smallest_area
+from perturb.methods.extremal import ExtremalResult, render_masks
 from perturb.methods.extremal_solvers import Settings, lattice_shape
 from perturb.store.arrays import Field, Group, read_attributes
 from perturb.store.manifest import group_shape, names_by_row

@@ -7,16 +7,14 @@ import pytest
 
 from perturb.base import class_scores
 from perturb.errors import UserError
+from perturb.methods.area_growth import is_monotonic, kept_fraction, smallest_area
 from perturb.methods.extremal import (
   ExtremalResult,
   check_areas,
   contrast,
   extremal_perturbation,
-  is_monotonic,
-  kept_fraction,
   render_masks,
   settings_of,
-  smallest_area,
 )
 from perturb.methods.extremal_solvers import MODES, Penalised, area_weight
 from perturb.ops.area import binarise
