@@ -4,7 +4,7 @@ Source: Rebuffi, Fong, Ji and Vedaldi, "There and Back Again: Revisiting Backpro
 Methods", CVPR 2020, section 4.2. Shapes: J layers, B images.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from perturb.base import Function, Images, Target, check_arguments, check_images
+from perturb.base import Function, Images, Method, Target, check_arguments, check_images
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.nets.pretrained import Pretrained
@@ -57,7 +57,7 @@ def _of_layers(f, x, targets, *, method, layers, options):
 
 
 def combine_layers(
-  method: Callable[..., jax.Array],
+  method: Method,
   f: Function,
   x: Images,
   target: Target,

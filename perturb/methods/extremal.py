@@ -86,6 +86,11 @@ class _Game:
   normalised: bool
   fade_to: tuple[float, ...]
 
+  def __post_init__(self) -> None:
+    check_choice('game', self.game, get_args(Game))
+    check_choice('objective', self.objective, get_args(Objective))
+    check_choice('perturbation', self.perturbation, get_args(Perturbation))
+
 
 def contrast(outputs: jax.Array, targets: jax.Array) -> jax.Array:
   """Score of the target minus the best score of any other class: `[N]`."""
@@ -265,9 +270,6 @@ def extremal_perturbation(
   """
   x, targets = check_arguments(f, x, target)
   areas = check_areas(areas)
-  check_choice('game', game, get_args(Game))
-  check_choice('objective', objective, get_args(Objective))
-  check_choice('perturbation', perturbation, get_args(Perturbation))
   check_fade_to(fade_to, x)
   resolved = settings_of(mode, **settings)
   chunk = min(chunk or default_chunk(x.shape[1:3]), len(areas) * x.shape[0])

@@ -4,14 +4,13 @@ Source: Rebuffi, Fong, Ji and Vedaldi, "There and Back Again: Revisiting Backpro
 Methods", CVPR 2020, section 4.4.
 """
 
-from collections.abc import Callable
 import dataclasses
 from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 
-from perturb.base import Images, Target, check_arguments, class_scores
+from perturb.base import Images, Method, Target, check_arguments, class_scores
 from perturb.compiled import compiled
 from perturb.errors import check_choice
 from perturb.nets.layer_gradients import network_of
@@ -48,7 +47,7 @@ def _meta(net, x, targets, *, method, rate, options):
 
 
 def meta_saliency(
-  method: Callable[..., jax.Array],
+  method: Method,
   net: Pretrained,
   x: Images,
   target: Target,
