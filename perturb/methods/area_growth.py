@@ -31,11 +31,11 @@ class BlankScores(AreaScores, Protocol):
 
 
 def smallest_area(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
-  """a* = min{a : Phi(m_a (x) x) >= Phi_0} (eq. 3), Phi_0 = fraction Phi(x).
+  """a* = min{a : Phi(m_a (x) x) >= Phi_0} (eq. 3), Phi_0 = tau Phi(x).
 
   Args:
-    result: of the game 'preserve' or 'hybrid'.
-    fraction: tau of Phi_0 = tau Phi(x).
+    result: one of the game 'preserve' or 'hybrid', whose scores are those of what is kept.
+    fraction: tau, the share of Phi(x) that is to be reached.
 
   Returns:
     `[B]`: a*, or NaN where no area asked for reaches Phi_0.
@@ -48,6 +48,10 @@ def smallest_area(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
 
 def is_monotonic(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
   """Whether a_1 <= a_2 implies Phi(m_a1 (x) x) <= Phi(m_a2 (x) x) for all areas below a* (eq. 8).
+
+  Args:
+    result: as in `smallest_area`.
+    fraction: tau of a*, as in `smallest_area`.
 
   Returns:
     `[B]` booleans; true where fewer than two areas lie below a*. Without an a*, all areas count.
@@ -66,8 +70,12 @@ def kept_fraction(result: BlankScores, saturation: float = 1.25) -> np.ndarray:
 
   Source: supplement eq. 1, which prints `max` where its text says that the bar saturates.
 
+  Args:
+    result: as in `smallest_area`, with the score of the fully perturbed image, Phi_min.
+    saturation: the largest value of v; `np.inf` for none.
+
   Returns:
-    `[B, A]`; Phi_min is the score of the fully perturbed image. NaN where that equals Phi_0.
+    `[B, A]`; NaN where Phi_min equals Phi_0, the score of the image.
   """
   blank = np.asarray(result.blank_score)[:, None]
   rise = np.asarray(result.full_score)[:, None] - blank

@@ -99,22 +99,20 @@ def smooth_grad(
   Source: Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017.
 
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`; `net.with_rules(...)` smooths
-      another signal than the gradient.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    key: of the noise, which is the same for every image; `jax.random.key(0)` by default.
-    samples: number of noisy copies.
-    noise: standard deviation, as a share of max(x) - min(x) of each image.
-    aggregate: over the channels of the mean gradient: 'max' of the absolute values, 'sum', 'norm'
-      or 'selective'.
+    f, x, target: see `perturb.base`; f is any differentiable function. A network
+      `net.with_rules(...)` smooths another signal than the gradient.
+    key: PRNG key of the noise, which is the same for every image; `jax.random.key(0)` by default.
+    samples: number of noisy copies of each image.
+    noise: sigma of the noise, as a share of max(x) - min(x) of each image.
+    aggregate: how the channels of the mean gradient become one number: 'max' of the absolute
+      values, 'sum', 'norm' or 'selective'.
     chunk: copies that go through f at once; by default as many as suit the machine.
 
   Returns:
     `[B, H, W]`.
 
   Raises:
-    UserError: for a wrong target, or no samples.
+    UserError: for no samples.
   """
   _check('samples', samples, aggregate)
   x, targets = check_arguments(f, x, target)
@@ -146,19 +144,17 @@ def integrated_gradients(
   Source: Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
 
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
+    f, x, target: see `perturb.base`; f is any differentiable function.
     baseline: x', anything that broadcasts to x; 0 is the training mean of a normalised input.
-    steps: nodes of the quadrature.
-    aggregate: over the channels; with 'sum' a heatmap sums to f(x) - f(x'), up to the quadrature.
+    steps: number of nodes of the quadrature, points alpha between x' and x.
+    aggregate: as in `smooth_grad`; with 'sum' a heatmap sums to f(x) - f(x'), up to the quadrature.
     chunk: points that go through f at once; by default as many as suit the machine.
 
   Returns:
     `[B, H, W]`, with its sign where `aggregate` is 'sum'.
 
   Raises:
-    UserError: for a wrong target, no steps, or a baseline of another shape.
+    UserError: for no steps, or a baseline of another shape.
   """
   _check('steps', steps, aggregate)
   x, targets = check_arguments(f, x, target)
@@ -198,13 +194,11 @@ def expected_gradients(
   priors and expected gradients", 2021.
 
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
+    f, x, target: see `perturb.base`; f is any differentiable function.
     references: images `[R, H, W, C]`, among which the baselines are drawn.
-    key: of the draws, which are the same for every image; `jax.random.key(0)` by default.
-    samples: pairs of a baseline and a point on the way from it.
-    aggregate: over the channels; with 'sum' a heatmap sums to f(x) minus the mean of f over the
+    key: PRNG key of the draws, which are the same for every image; `jax.random.key(0)` by default.
+    samples: number of pairs of a baseline and a point on the way from it to the image.
+    aggregate: as in `smooth_grad`; with 'sum' a heatmap sums to f(x) minus the mean of f over the
       references, in expectation.
     chunk: points that go through f at once; by default as many as suit the machine.
 
@@ -212,7 +206,7 @@ def expected_gradients(
     `[B, H, W]`, with its sign where `aggregate` is 'sum'.
 
   Raises:
-    UserError: for a wrong target, no samples, or references of another size.
+    UserError: for no samples, or references of another size.
   """
   _check('samples', samples, aggregate)
   x, targets = check_arguments(f, x, target)

@@ -1,8 +1,8 @@
 """Channel attribution: the few channels of a layer that keep a score.
 
 Source: Fong, Patrick and Vedaldi, "Understanding Deep Networks via Extremal Perturbations and
-Smooth Masks", ICCV 2019, section 5. Shapes: B images, A areas, a layer of h x w positions and K
-channels.
+Smooth Masks", ICCV 2019, section 5. Here an *area* is a number of
+channels. Shapes: B images, A areas, a layer of h x w positions and K channels.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,13 +32,13 @@ class ChannelResult(NamedTuple):
   """Channel attributions of B images at A areas.
 
   Attributes:
-    areas: `[A]`, numbers of channels.
+    areas: `[A]`, numbers of channels, each from 1 to K.
     masks: `[B, A, K]` in [0, 1].
     scores: `[B, A]`, Phi_l+(m (x) Phi_l(x)), with only the mask's channels.
     deleted_scores: `[B, A]`, Phi_l+((1 - m) (x) Phi_l(x)).
-    full_score: `[B]`, Phi(x).
+    full_score: `[B]`, Phi(x), the score with all channels.
     saliency: `[B, A, h, w]`, v = sum_k m_k Phi_l^k(x) (eq. 11).
-    size: (H, W) of the images.
+    size: (H, W) of the images, in pixels.
   """
 
   areas: jax.Array
@@ -82,9 +82,9 @@ class _Problem(NamedTuple):
   """P problems.
 
   Attributes:
-    above: Phi_l+, of the activations that the rest of the network reads, by layer, to scores.
-    activations: these; those of the layer are masked.
-    targets: `[P]`.
+    above: Phi_l+, the rest of the network, from the activations that it reads to scores.
+    activations: these, by layer; those of the layer in question are masked.
+    targets: `[P]`, the classes.
     areas: `[P]`, as shares of the layer's channels.
   """
 
@@ -185,26 +185,26 @@ def channel_attribution(
     >>> np.asarray(result.areas)[result.best()]  # a*, for each image
 
   Args:
-    net: a network of `perturb.nets`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    layer: any layer with spatial extent, inside residual blocks too; by default the last one before
-      the classifier.
-    areas: numbers of channels, each from 1 to K; by default the paper's, as far as there are so
-      many channels, and K.
+    net, x, target: see `perturb.base`; net is a network of `perturb.nets`.
+    layer: name of any layer with spatial extent, inside residual blocks too; by default the last
+      one before the classifier.
+    areas: numbers of channels (not fractions), each from 1 to K; by default the paper's, as far as
+      there are so many channels, and K.
     game: 'preserve' maximises Phi_l+(m (x) Phi_l(x)), 'delete' minimises Phi_l+((1 - m) (x)
       Phi_l(x)), 'hybrid' maximises their difference.
-    iterations: of the solver.
-    learning_rate: of the solver.
-    area_weight: lambda, of the mean of squares, reached after `ramp` iterations.
+    iterations: steps of SGD.
+    learning_rate: of SGD as PyTorch has it: how far a unit of gradient moves a mask value.
+    area_weight: lambda, what R_a counts, as a mean of squares, from iteration `ramp` on.
     ramp: iterations over which lambda grows from 0.
-    chunk: problems (image, area) solved side by side; 8 on a CPU and 256 elsewhere by default.
+    chunk: how many problems (image, area) are solved side by side; 8 on a CPU and 256 elsewhere by
+      default.
 
   Returns:
     A `ChannelResult`.
 
   Raises:
-    UserError: for an unknown layer, one without spatial extent, a wrong target or area.
+    UserError: for an unknown layer, one without spatial extent, or a number of channels that it
+      does not have.
   """
   net = network_of(net, 'channel attribution')
   layer = net.network.resolve(layer or default_layer(net))
@@ -228,7 +228,7 @@ class ClassChannels(NamedTuple):
   """Channels of some classes.
 
   Attributes:
-    classes: `[C]`, their indices.
+    classes: `[C]`, indices of the classes, ascending.
     masks: `[C, K]`, the mean of the best masks of a class's images.
     channels: `[C]`, k* = argmax_k of that mean (sec. 5.2).
   """
@@ -242,8 +242,8 @@ def class_channels(result: ChannelResult, labels: Sequence[int] | np.ndarray) ->
   """The channel that matters most to each class, over the masks m_a* of its images.
 
   Args:
-    result: of B images.
-    labels: `[B]`, their classes.
+    result: channel attributions of B images.
+    labels: `[B]`, the class of each image.
   """
   labels = np.asarray(labels)
   best = np.asarray(result.masks)[np.arange(len(labels)), result.best()]

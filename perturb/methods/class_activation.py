@@ -42,17 +42,16 @@ def cam(net: Pretrained, x: Images, target: Target, *, resize: bool = True) -> j
   """sum_k w_k^c x_k, the class activation map (Zhou et al., CVPR 2016, eq. 2), with its sign.
 
   Args:
-    net: a network that ends with a global mean and one linear layer.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    resize: bilinearly to the image's size; else `[B, h, w]`, of which the spatial mean plus the
-      bias is the logit.
+    net, x, target: see `perturb.base`; net is a network of `perturb.nets` that ends with a global
+      mean and one linear layer.
+    resize: whether the heatmap is resized, bilinearly, to the image's size; else it is `[B, h, w]`,
+      and its spatial mean plus the bias is the logit.
 
   Returns:
     `[B, H, W]`.
 
   Raises:
-    UserError: for another network, or a wrong target.
+    UserError: for another network.
   """
   net = network_of(net, 'CAM')
   layer = _pooled_features(net.network)
@@ -93,18 +92,17 @@ def grad_cam(
   """max(0, sum_k w_k x_k), w_k the spatial mean of the gradient (Selvaraju et al., ICCV 2017).
 
   Args:
-    f: a network of `perturb.nets`; or any function, of which `'input'` is the only layer.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    layer: by default the last one with spatial extent before the classifier; earlier ones hardly
-      depend on the class (Rebuffi et al., CVPR 2020, fig. 4).
-    resize: bilinearly to the image's size.
+    f, x, target: see `perturb.base`; f is a network of `perturb.nets`, or any differentiable
+      function, of which `'input'` is the only layer.
+    layer: name of the layer; by default the last one with spatial extent before the classifier;
+      earlier ones hardly depend on the class (Rebuffi et al., CVPR 2020, fig. 4).
+    resize: whether the heatmap is resized, bilinearly, to the image's size.
 
   Returns:
     `[B, H, W]`, not negative.
 
   Raises:
-    UserError: for an unknown layer, one without spatial extent, or a wrong target.
+    UserError: for an unknown layer, or one without spatial extent.
   """
   x, targets, layer = _at_layer(f, x, target, layer)
   heat = _grad_cam(f, x, targets, layer=layer)

@@ -27,9 +27,9 @@ def combine(
   """sum_j gamma_j m_j, or prod_j m_j^gamma_j, of maps scaled to [0, 1] each.
 
   Args:
-    heatmaps: `[J, B, H, W]`.
+    heatmaps: m `[J, B, H, W]`, in any units.
     weights: gamma `[J]`, not negative; divided by their sum.
-    how: 'sum' or 'product'. In a product, the least pixel of any map is zero.
+    how: the maps are combined as a 'sum' or a 'product', which is zero at the least pixel of any.
 
   Returns:
     `[B, H, W]` in [0, 1].
@@ -75,13 +75,11 @@ def combine_layers(
 
   Args:
     method: with a layer as its fourth argument, e.g. `linear_approximation`.
-    f: a network of `perturb.nets`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    layers: J names.
-    weights: `[J]`, see `combine`; by default all the same.
-    how: 'sum' or 'product'.
-    **options: of the method.
+    f, x, target: see `perturb.base`; f is what the method takes, with these layers.
+    layers: names of J layers.
+    weights: gamma `[J]`, see `combine`; by default all the same.
+    how: the maps are combined as a 'sum' or a 'product'.
+    **options: what else the method is called with.
 
   Returns:
     `[B, H, W]` in [0, 1].
@@ -132,7 +130,7 @@ def feature_spread(
   Args:
     net: a network of `perturb.nets`.
     x: images `[M, H, W, C]`, sampled evenly over the classes.
-    layers: J names.
+    layers: names of J layers.
     batch: images that go through the network at once.
 
   Returns:
@@ -183,11 +181,11 @@ def probe_accuracy(
   Args:
     net: a network of `perturb.nets`.
     x: images `[M, H, W, C]` to train on, sampled evenly over the classes.
-    labels: `[M]` class indices.
-    layers: J names.
+    labels: `[M]`, the index of each image's class.
+    layers: names of J layers.
     test: images and labels whose accuracy is measured; by default those of training, as in the
       paper, which saturates where there are more channels than images.
-    steps: of L-BFGS.
+    steps: number of L-BFGS's iterations.
     batch: images that go through the network at once.
 
   Returns:

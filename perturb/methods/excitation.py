@@ -82,14 +82,13 @@ def excitation_backprop(
   """sum_k p_k, the marginal winning probability of each position (Zhang et al., eq. 5-10).
 
   Args:
-    net: a network of `perturb.nets`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    layer: where the probability is read: `'features.23'` of VGG16 and `'layer3'` of ResNet50 in the
-      published comparisons; by default the last one with spatial extent before the classifier.
+    net, x, target: see `perturb.base`; net is a network of `perturb.nets`.
+    layer: name of the layer where the probability is read: `'features.23'` of VGG16 and `'layer3'`
+      of ResNet50 in the published comparisons; by default the last one with spatial extent before
+      the classifier.
     mode: how a residual sum shares the signal: 'torchray' as its inputs share the sum, 'caffe' (the
       authors' code) all of it to the branch.
-    resize: bilinearly to the image's size.
+    resize: whether the heatmap is resized, bilinearly, to the image's size.
 
   Returns:
     `[B, H, W]`, not negative where the layer's activations are not. Without `resize` and with such

@@ -40,7 +40,7 @@ class ExtremalResult(NamedTuple):
   """Extremal perturbations of B images at A areas.
 
   Attributes:
-    areas: `[A]`, the areas asked for.
+    areas: `[A]`, the areas asked for, as fractions of the image.
     masks: `[B, A, H, W]` in [0, 1]. 1 marks the region of area a: what `preserve` keeps, what
       `delete` removes.
     parameters: `[B, A, h, w]`, the low-resolution parameters of the masks.
@@ -49,7 +49,7 @@ class ExtremalResult(NamedTuple):
     scores: `[B, A]`, Phi(m (x) x), the score with only the region kept.
     deleted_scores: `[B, A]`, Phi((1 - m) (x) x), the score with the region removed.
     binary_scores: `[B, A]`, the score with exactly the a |Omega| largest mask pixels kept.
-    full_score: `[B]`, Phi(x).
+    full_score: `[B]`, Phi(x), the score of the image.
     blank_score: `[B]`, Phi of the fully perturbed image.
     rewards: `[B, A, T]`, what the solver maximised, at each iteration.
     area_losses: `[B, A, T]`, R_a at each iteration (zeros in the `fast` mode).
@@ -238,29 +238,26 @@ def extremal_perturbation(
     (1, 2, 224, 224)
 
   Args:
-    f: any differentiable function of images `[N, H, W, C]` to scores `[N, K]`, or to a map
-      `[N, h, w, K]` whose spatial mean is the score; before the softmax. It must treat the images
-      of a batch independently. A callable pytree such as `jax.tree_util.Partial(net.apply,
-      variables)` has its arrays passed as arguments; a plain function, compiled in.
-    x: images `[B, H, W, C]` as `f` takes them, or one image `[H, W, C]`.
-    target: index in [0, K) of the class or channel, one for all images or `[B]`.
+    f, x, target: see `perturb.base`; f is any differentiable function.
     areas: fractions of the image, each in (0, 1).
-    key: PRNG key, `jax.random.key(0)` by default. The same key gives the same result.
+    key: PRNG key of the start of the 'fast' mode; `jax.random.key(0)` by default.
     start: parameters to start from, e.g. of another result: `[B, A, h, w]` in [0, 1], or any shape
       that broadcasts to it. By default each mode's own.
     mode: 'fast' (ours), 'paper' or 'torchray' (as the authors' released code); see
-      `perturb.solvers`.
+      `perturb.methods.extremal_solvers`.
     game: 'preserve' maximises Phi(m (x) x), 'delete' minimises Phi((1 - m) (x) x), 'hybrid'
       maximises their difference.
-    objective: 'score', or 'contrastive': the score minus the best other class.
-    perturbation: 'blur', or 'fade' to `fade_to`.
-    levels: of the blur pyramid.
-    sigma_max: of the strongest blur, in pixels.
-    fade_to: value for each channel, or one for all, in the units of x. The default of zero is the
-      training mean of a normalised input; give the preprocessed value of black for black.
-    chunk: problems (image, area) solved side by side: bounds the memory; by default as many as
-      suit the machine.
-    **settings: of the mode, e.g. `iterations`, `learning_rate`.
+    objective: Phi: the 'score' f gives, or 'contrastive': that score minus the best other class.
+    perturbation: what is not kept is 'blur'red, or 'fade's to `fade_to`.
+    levels: number of images in the blur pyramid, the unblurred one included.
+    sigma_max: sigma of the strongest blur, in pixels.
+    fade_to: the constant of a fade, one value for each channel or one for all, in the units of x.
+      The default of zero is the training mean of a normalised input; give the preprocessed value of
+      black for black.
+    chunk: how many problems (image, area) are solved side by side, which bounds the memory; by
+      default as many as suit the machine.
+    **settings: fields of the mode's settings, e.g. `iterations`, `learning_rate`: see
+      `perturb.methods.extremal_solvers.Fast` and `Penalised`.
 
   Returns:
     An `ExtremalResult`.
@@ -331,13 +328,13 @@ def render_masks(
   """The masks of an `ExtremalResult`, from its parameters.
 
   Args:
-    parameters: `[B, A, h, w]`.
-    areas: `[A]`.
+    parameters: `[B, A, h, w]` in [0, 1].
+    areas: `[A]`, as fractions of the image.
     size: (H, W) of the images in pixels.
-    mode: of the result.
+    mode: the mode that found the parameters.
     chunk: as for `extremal_perturbation`. With the same images, `chunk` and kind of device, the
       masks are the same to the last bit.
-    **settings: of the mode.
+    **settings: those that the mode had, as in `extremal_perturbation`.
 
   Returns:
     `[B, A, H, W]` in [0, 1].

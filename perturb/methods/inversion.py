@@ -102,13 +102,14 @@ def feature_inversion(
   Args:
     net: a network of `perturb.nets`.
     activations: `[N, h, w, c]` of the layer, for an image of the network's size.
-    layer: its name.
-    key: of the start and of the views, the same for every image; `jax.random.key(0)` by default.
+    layer: name of the layer l.
+    key: PRNG key of the start and of the views, the same for every image; `jax.random.key(0)` by
+      default.
     power: p of a . Phi_l(I) max(0.1, a . Phi_l(I) / ||Phi_l(I)||)^p; more keeps closer to a's
       direction.
-    steps: of Adam.
-    learning_rate: of Adam.
-    decay: of the spectrum, see `perturb.fourier`.
+    steps: T, number of Adam's iterations.
+    learning_rate: step size of Adam, in the units of the spectrum.
+    decay: exponent by which high frequencies count less, see `perturb.ops.fourier.images_of`.
     robust: whether each step sees a random shift, scale and rotation.
 
   Returns:
@@ -242,13 +243,13 @@ def pixel_inversion(
 
   Args:
     net: a network of `perturb.nets`.
-    x: preprocessed images `[N, H, W, C]`, or one.
-    layer: its name.
-    key: of the start; `jax.random.key(0)` by default.
-    steps: of SGD.
-    learning_rate: of SGD.
-    norm_weight: w_n.
-    tv_weight: w_tv, of the sum of squared differences.
+    x: preprocessed images `[N, H, W, C]`, or one `[H, W, C]`.
+    layer: name of the layer l.
+    key: PRNG key of the start, the same for every image; `jax.random.key(0)` by default.
+    steps: T, number of SGD's iterations.
+    learning_rate: how far a unit of gradient moves a pixel, in the units of the network's input.
+    norm_weight: w_n, what the sixth power of the 6-norm counts.
+    tv_weight: w_tv, what the sum of squared differences between neighbouring pixels counts.
 
   Returns:
     An `Inversion`; its images cut to [0, 1].

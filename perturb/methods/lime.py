@@ -23,7 +23,7 @@ class LimeResult(NamedTuple):
   Attributes:
     heatmap: `[B, H, W]`, the weight of each pixel's superpixel.
     weights: `[B, S]`, zero beyond an image's number of superpixels.
-    intercept: `[B]`.
+    intercept: `[B]`, the model's score of the image with no superpixel on.
     fit: `[B]`, the weighted share of the score's variance that the model explains (R^2).
     segments: int32 `[B, H, W]`, the superpixels.
   """
@@ -49,10 +49,10 @@ def weighted_ridge(
   """min_b,beta sum_n w_n (y_n - b - z_n beta)^2 + ridge ||beta||^2.
 
   Args:
-    features: z `[N, S]`.
-    values: y `[N]`.
-    weights: w `[N]`.
-    ridge: of beta; the intercept is free.
+    features: z `[N, S]`, what the model is linear in.
+    values: y `[N]`, what it shall give.
+    weights: w `[N]`, how much each sample counts.
+    ridge: strength of the penalty on beta; the intercept b has none.
 
   Returns:
     (beta `[S]`, b, R^2).
@@ -122,14 +122,13 @@ def lime(
   authors' code.
 
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`; no gradient is taken.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
+    f, x, target: see `perturb.base`; f is any function, of which no gradient is taken.
     segments: integers from 0 `[B, H, W]` or `[H, W]`; by default `superpixels(x)`.
-    key: of the samples, which are the same for every image; `jax.random.key(0)` by default.
-    samples: N; the first is the whole image.
-    width: of the kernel.
-    ridge: strength of the penalty on the weights.
+    key: PRNG key of the samples, which are the same for every image; `jax.random.key(0)` by
+      default.
+    samples: N, the number of samples; the first is the whole image.
+    width: width of the kernel that weighs the samples, as a cosine distance.
+    ridge: strength of the penalty on the squares of the model's weights.
     value: the softmax 'probability' of the target, or the 'score' f gives.
     chunk: samples that go through f at once; by default as many as suit the machine.
 
@@ -137,7 +136,7 @@ def lime(
     A `LimeResult`.
 
   Raises:
-    UserError: for a wrong target, segments that do not fit, or no samples.
+    UserError: for segments that do not fit, or fewer than two samples.
   """
   check_choice('value', value, list(SCORES))
   if samples < 2 or width <= 0 or ridge < 0:

@@ -49,8 +49,8 @@ class MeaningfulResult(NamedTuple):
     masks: `[B, H, W]` in [0, 1]: m, 1 where the image is kept.
     parameters: `[B, h, w]`, the masks before upsampling.
     scores: `[B]`, what the objective is of the perturbed image: probability or score.
-    full_scores: `[B]`, of the image.
-    blank_scores: `[B]`, of the fully perturbed image.
+    full_scores: `[B]`, the same of the image.
+    blank_scores: `[B]`, the same of the fully perturbed image.
     losses: `[B, T]`, what was minimised, at each iteration.
   """
 
@@ -189,14 +189,14 @@ class _Problem:
   """P images that are solved side by side.
 
   Attributes:
-    f: the network.
-    x: `[P, H, W, C]`.
-    targets: `[P]`.
+    f: the network, see `perturb.base`.
+    x: the images `[P, H, W, C]`.
+    targets: `[P]`, the classes.
     predicted: `[P, 5]`, the five classes of the largest scores.
-    pyramids: of each perturbation, the noise as the first iteration draws it.
-    noise_key: of the noise at each iteration.
-    jitter_key: of the jitter at each iteration.
-    settings: what is minimised.
+    pyramids: those of each perturbation, the noise as the first iteration draws it.
+    noise_key: the key that gives each iteration that of its noise.
+    jitter_key: the key that gives each iteration that of its jitter.
+    settings: what is minimised, and how.
   """
 
   f: Function
@@ -401,31 +401,29 @@ def meaningful_perturbation(
     (1, 224, 224)
 
   Args:
-    f: any differentiable function of images `[N, H, W, C]` to scores `[N, K]`, before the softmax.
-    x: images `[B, H, W, C]` as f takes them, or one image.
-    target: index of the class, one for all images or `[B]`.
-    key: of the jitter, the noise and a random start, the same for every image; `jax.random.key(0)`
-      by default.
+    f, x, target: see `perturb.base`; f is any differentiable function.
+    key: PRNG key of the jitter, the noise and a random start, the same for every image;
+      `jax.random.key(0)` by default.
     mode: 'paper' or 'released', see this module.
-    game: 'delete' or 'preserve'.
-    perturbation: 'blur', 'constant' (to `fade_to`) or 'noise' (new at each iteration); or several,
-      whose mean is taken.
+    game: 'delete' what the network sees, or 'preserve' it.
+    perturbation: 'blur'; 'constant', a fade to `fade_to` that other methods call 'fade'; or
+      'noise', new at each iteration. Of several the mean is taken.
     objective: the softmax 'probability' of the target; 'top5': the sum of those of the five classes
       predicted, as for localisation and pointing (with l1=1e-3 and beta=2); or the 'score' f gives.
     start: 'circle': the smallest in the middle that takes (or keeps) 99 % of the score; 'random',
       'ones'; or parameters that broadcast to `[B, h, w]`.
-    iterations: N.
-    learning_rate: gamma.
-    l1: lambda_1.
-    tv: lambda_2.
+    iterations: N, the number of Adam's steps.
+    learning_rate: gamma, step size of Adam in the units of the mask.
+    l1: lambda_1, what each parameter that is deleted (or preserved) counts.
+    tv: lambda_2, what the total variation counts.
     beta: exponent of the total variation.
     step: delta, pixels of the image for each parameter.
     mask_sigma: sigma_m of the mask's upsampling, in pixels.
     jitter: tau; offsets are whole pixels in [0, tau), one a step. 1 for none.
     sigma_max: sigma_0 of the strongest blur, in pixels.
-    fade_to: the constant for each channel, or one for all, in the units of x.
-    noise: standard deviation of the noise, in the units of x.
-    chunk: images solved side by side; by default as many as suit the machine.
+    fade_to: the constant of a fade, one value for each channel or one for all, in the units of x.
+    noise: sigma of the noise, in the units of x.
+    chunk: how many images are solved side by side; by default as many as suit the machine.
 
   Returns:
     A `MeaningfulResult`.

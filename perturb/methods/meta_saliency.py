@@ -67,14 +67,12 @@ def meta_saliency(
     >>> meta_saliency(perturb.linear_approximation, net, x, 285, layer='head')
 
   Args:
-    method: `method(net, x, target, **options) -> [B, H, W]`.
-    net: a network of `perturb.nets`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    epsilon: length of the step.
+    method: a method that returns a heatmap; see `perturb.base.Method`.
+    net, x, target: see `perturb.base`; net is a network of `perturb.nets`.
+    epsilon: learning rate of the step, how far a unit of gradient moves a parameter.
     mode: 'paper' goes 2 epsilon; 'released', as the authors' code, epsilon.
-    ascent: away from the class: what would degrade the network.
-    **options: of the method.
+    ascent: whether the step goes away from the class, which would degrade the network.
+    **options: what else the method is called with.
 
   Returns:
     `[B, H, W]`.

@@ -36,9 +36,9 @@ class MinimalImage(NamedTuple):
       segment was deleted.
     mask: `[B, H, W]`, 1 for the segments of the minimal image.
     images: `[B, H, W, C]`, the minimal images.
-    scores: `[B]`, their scores.
+    scores: `[B]`, the minimal images' scores, or probabilities.
     deleted: `[B]`, how many segments were deleted.
-    segments: int32 `[B, H, W]`.
+    segments: int32 `[B, H, W]`, the segments that were deleted or kept.
   """
 
   heatmap: jax.Array
@@ -139,24 +139,22 @@ def minimal_image(
 ) -> MinimalImage:
   """Deletes, one at a time, the segment whose loss costs the least score, while the class stays.
 
-  Takes about S^2 / 2 passes an image for S segments.
+  It takes about S^2 / 2 passes an image.
 
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`; no gradient is taken.
-    x: images `[B, H, W, C]`, or one image. One that f does not put into its target class is its own
-      minimal image.
-    target: index of the class, one for all images or `[B]`.
+    f, x, target: see `perturb.base`; f is any function, of which no gradient is taken. An image
+      that f does not put into its target class is its own minimal image.
     segments: integers from 0 `[B, H, W]` or `[H, W]`; by default `superpixels(x)`.
-    perturbation: 'blur' a segment to delete it, or 'fade' it to a constant.
-    sigma_max: of the blur, in pixels.
-    fade_to: the constant for each channel, or one for all, in the units of x.
+    perturbation: 'blur' a segment to delete it, or 'fade' it to `fade_to`.
+    sigma_max: sigma of the blur, in pixels.
+    fade_to: the constant of a fade, one value for each channel or one for all, in the units of x.
     value: the 'score' f gives, or its softmax 'probability'.
 
   Returns:
     A `MinimalImage`.
 
   Raises:
-    UserError: for a wrong target, or segments that do not fit.
+    UserError: for segments that do not fit.
   """
   check_choice('perturbation', perturbation, get_args(Perturbation))
   check_choice('value', value, list(SCORES))

@@ -125,25 +125,23 @@ def occlusion(
   """The mean drop of the score over the places of a sliding patch that hide a pixel.
 
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`; no gradient is taken.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
+    f, x, target: see `perturb.base`; f is any function, of which no gradient is taken.
     shape: 'square'; or 'disc', with a soft edge (Fong and Vedaldi).
     size: side or diameter of the patch, in pixels.
-    stride: between neighbouring places, in pixels; the last place ends with the image.
+    stride: distance between neighbouring places, in pixels; the last place ends with the image.
     softness: sigma of the Gaussian that softens a disc, in pixels.
-    perturbation: 'fade' the patch to a constant, or 'blur' it.
-    sigma_max: of the blur, in pixels.
-    fade_to: the constant for each channel, or one for all, in the units of x; 0 is the training
-      mean of a normalised input.
-    value: drop of the 'score' f gives, or of its softmax 'probability'.
-    chunk: places that go through f at once; by default as many as suit the machine.
+    perturbation: 'fade' the patch to `fade_to`, or 'blur' it.
+    sigma_max: sigma of the blur, in pixels.
+    fade_to: the constant of a fade, one value for each channel or one for all, in the units of x; 0
+      is the training mean of a normalised input.
+    value: what drops: the 'score' f gives, or its softmax 'probability'.
+    chunk: how many places go through f at once; by default as many as suit the machine.
 
   Returns:
     `[B, H, W]`: positive where hiding a pixel costs score.
 
   Raises:
-    UserError: for a wrong target, or a patch that does not fit into the image.
+    UserError: for a patch that does not fit into the image.
   """
   check_choice('shape', shape, get_args(Shape))
   check_choice('perturbation', perturbation, get_args(Perturbation))
@@ -206,24 +204,22 @@ def variable_occlusion(
   one, whose centre is the point that the method gives.
 
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
+    f, x, target: see `perturb.base`; f is any function, of which no gradient is taken.
     sizes: diameters of the discs, in pixels.
-    stride: between neighbouring centres, in pixels.
+    stride: distance between neighbouring centres, in pixels.
     softness: sigma of the Gaussian that softens the discs, in pixels.
-    share: of the occlusions that count as the most suppressive.
-    perturbation: 'blur' the disc, or 'fade' it to a constant.
-    sigma_max: of the blur, in pixels.
-    fade_to: as in `occlusion`.
-    value: as in `occlusion`.
-    chunk: as in `occlusion`.
+    share: fraction of the occlusions that count as the most suppressive.
+    perturbation: 'blur' the disc, or 'fade' it to `fade_to`.
+    sigma_max: sigma of the blur, in pixels.
+    fade_to: the constant of a fade, as in `occlusion`.
+    value: what drops, as in `occlusion`.
+    chunk: how many discs go through f at once, as in `occlusion`.
 
   Returns:
     `[B, H, W]`: the soft disc chosen, largest at its centre.
 
   Raises:
-    UserError: for a wrong target, or no sizes.
+    UserError: for no sizes.
   """
   check_choice('perturbation', perturbation, get_args(Perturbation))
   check_choice('value', value, list(SCORES))

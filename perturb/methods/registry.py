@@ -25,8 +25,8 @@ class Entry(NamedTuple):
   """A method of attribution.
 
   Attributes:
-    title: as a figure names it.
-    function: of (f, x, target, **options).
+    title: what a figure calls it.
+    function: the method itself; see `perturb.base`.
     result: whether it returns a result with a heatmap in it, and not the heatmap.
   """
 

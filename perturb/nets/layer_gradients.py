@@ -20,10 +20,11 @@ def gradients(f: Function, x: jax.Array, layers: Sequence[str], targets: jax.Arr
   """The score of each target, the layers' activations, and its gradients with respect to them.
 
   Args:
-    f: a network of `perturb.nets`; or any function, of which 'input' is the only layer.
+    f: a network of `perturb.nets`; or any differentiable function, of which `'input'` is the only
+      layer.
     x: images `[B, H, W, C]`.
-    layers: their names.
-    targets: `[B]`.
+    layers: names of the layers.
+    targets: `[B]`, the index of each image's output.
 
   Raises:
     UserError: for a layer that f does not have.

@@ -37,7 +37,7 @@ class Lattice:
     size: (H, W) of the image in pixels.
     step: distance between neighbouring lattice nodes, in pixels.
     profile: name of the kernel's profile, a key of `PROFILES`.
-    radius: of the window in cells: a pixel sees (2 radius + 1)^2 nodes.
+    radius: how far the window reaches, in cells: a pixel sees (2 radius + 1)^2 nodes.
     temperature: T of the smooth maximum (eq. 7); 0 for the maximum itself.
     margin: pixels around the image where the mask also exists (TorchRay's area constraint
       counts them).
@@ -143,7 +143,7 @@ def smooth_max_conv(parameters: jax.Array, lattice: Lattice) -> jax.Array:
 
   Args:
     parameters: `[B, h, w]` in [0, 1], `(h, w) = lattice.shape`.
-    lattice: kernel, window, temperature and sizes.
+    lattice: the kernel, its window, the temperature and the sizes.
 
   Returns:
     Masks `[B, H', W']` in [0, 1], `(H', W') = lattice.mask_size`.
@@ -176,6 +176,14 @@ def _smooth_max_conv(parameters, lattice):
   return _from_cells(mask, lattice), (padded, mask, denominator)
 
 
+def _slope(f: jax.Array, mask: jax.Array, lattice: Lattice) -> jax.Array:
+  """dm/df, times the denominator of m; of the maximum itself, 1 at the nodes that attain it."""
+  if lattice.temperature:
+    coldness = 1 / lattice.temperature
+    return jnp.exp(f * coldness) * (1 + (f - mask) * coldness)
+  return (f == mask).astype(f.dtype)
+
+
 def _smooth_max_conv_backward(lattice, residuals, g):
   padded, mask, denominator = residuals
   taps = jnp.asarray(lattice.taps())
@@ -183,22 +191,13 @@ def _smooth_max_conv_backward(lattice, residuals, g):
   width = 2 * lattice.radius + 1
   g = _to_cells(g, lattice)
   if lattice.temperature:
-    coldness = 1 / lattice.temperature
     g = g / denominator
-
-    def slope(f):  # d m / d f, times the denominator
-      return jnp.exp(f * coldness) * (1 + (f - mask) * coldness)
-  else:
-
-    def slope(f):  # the nodes that attain the maximum
-      return (f == mask).astype(f.dtype)
 
   def add_row(i, total):
     band = jnp.zeros((padded.shape[0], rows, padded.shape[2]))
     for j, nodes in enumerate(_row(padded, i, (rows, columns), width)):
-      share = jnp.sum(
-        g * slope(_spread(nodes, taps[i, j])) * taps[i, j][None, None, :, None, :], axis=(2, 4)
-      )
+      slope = _slope(_spread(nodes, taps[i, j]), mask, lattice)
+      share = jnp.sum(g * slope * taps[i, j][None, None, :, None, :], axis=(2, 4))
       band = band.at[:, :, j : j + columns].add(share)
     old = jax.lax.dynamic_slice(total, (0, i, 0), band.shape)
     return jax.lax.dynamic_update_slice(total, old + band, (0, i, 0))
@@ -217,9 +216,9 @@ def gaussian_basis(size: int, nodes: int, sigma: float) -> np.ndarray:
   """Interpolation of `nodes` evenly spread lattice values to `size` pixels along one axis (eq. 5).
 
   Args:
-    size: number of pixels.
+    size: number of pixels along the axis.
     nodes: number of lattice nodes, in the middle of their cells.
-    sigma: of the Gaussian, in pixels.
+    sigma: standard deviation of the Gaussian, in pixels.
 
   Returns:
     `[size, nodes]`; each row sums to one.
