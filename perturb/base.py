@@ -21,6 +21,9 @@ with. What is random comes from `key`, which is `jax.random.key(0)` by default.
 It raises a `UserError`, which says what would be right: for x or the output of f of another shape,
 for a target that is not an output of f, and for each option that does not fit.
 
+In the examples of the docstrings, `net` is a network of `perturb.nets` with the layers relu1, relu2
+and relu3, `x` one image of 32 x 32 pixels, and `cat` the index of a class.
+
 A method is compiled when it is called. It can be called in `jax.jit` and `jax.vmap`, with any of
 f's arrays, x and target traced; a traced target is not checked, because its value is not known.
 """

@@ -181,8 +181,11 @@ def channel_attribution(
   those it uses for images: SGD with momentum 0.9 from all ones.
 
   Example:
-    >>> result = channel_attribution(net, x, 285, 'blocks.10', areas=[10, 20, 40])
-    >>> np.asarray(result.areas)[result.best()]  # a*, for each image
+    >>> result = perturb.channel_attribution(net, x, cat, 'relu3', areas=[2, 5, 10])
+    >>> result.masks.shape, result.heatmap.shape
+    ((1, 3, 10), (1, 32, 32))
+    >>> perturb.smallest_area(result).shape  # a*, a number of channels for each image.
+    (1,)
 
   Args:
     net, x, target: see `perturb.base`; net is a network of `perturb.nets`.

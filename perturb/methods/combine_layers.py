@@ -70,8 +70,10 @@ def combine_layers(
   """The heatmaps that a method gives at several layers, combined, in one compiled call.
 
   Example:
-    >>> layers = ['blocks.2', 'blocks.4', 'head']
-    >>> combine_layers(perturb.linear_approximation, net, x, 285, layers, linear_weights(3))
+    >>> layers, weights = ['relu1', 'relu2', 'relu3'], perturb.linear_weights(3)
+    >>> heatmap = perturb.combine_layers(perturb.grad_cam, net, x, cat, layers, weights)
+    >>> heatmap.shape
+    (1, 32, 32)
 
   Args:
     method: with a layer as its fourth argument, e.g. `linear_approximation`.

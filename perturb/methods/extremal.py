@@ -232,10 +232,11 @@ def extremal_perturbation(
   compiled call.
 
   Example:
-    >>> net = perturb.nets.load('efficientnet_lite0')
-    >>> result = extremal_perturbation(net, x, target=285, areas=[0.05, 0.1])
+    >>> result = perturb.extremal_perturbation(net, x, cat, areas=[0.05, 0.1])
     >>> result.masks.shape
-    (1, 2, 224, 224)
+    (1, 2, 32, 32)
+    >>> bool(abs(result.mean_area - result.areas).max() < 1e-3)  # The areas asked for.
+    True
 
   Args:
     f, x, target: see `perturb.base`; f is any differentiable function.
@@ -247,8 +248,9 @@ def extremal_perturbation(
       `perturb.methods.extremal_solvers`.
     game: 'preserve' maximises Phi(m (x) x), 'delete' minimises Phi((1 - m) (x) x), 'hybrid'
       maximises their difference.
-    objective: Phi: the 'score' f gives, or 'contrastive': that score minus the best other class.
-    perturbation: what is not kept is 'blur'red, or 'fade's to `fade_to`.
+    objective: what is maximised: the 'score' f gives, or 'contrastive': that score minus the best
+      other class.
+    perturbation: 'blur' what is not kept, or 'fade' it to `fade_to`.
     levels: number of images in the blur pyramid, the unblurred one included.
     sigma_max: sigma of the strongest blur, in pixels.
     fade_to: the constant of a fade, one value for each channel or one for all, in the units of x.

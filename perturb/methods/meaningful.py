@@ -396,9 +396,9 @@ def meaningful_perturbation(
   with m cut to [0, 1] after each step; both norms are of the low-resolution mask.
 
   Example:
-    >>> result = meaningful_perturbation(net, x, 285)
-    >>> result.heatmap.shape
-    (1, 224, 224)
+    >>> result = perturb.meaningful_perturbation(net, x, cat, iterations=20)
+    >>> result.heatmap.shape, result.losses.shape
+    ((1, 32, 32), (1, 20))
 
   Args:
     f, x, target: see `perturb.base`; f is any differentiable function.

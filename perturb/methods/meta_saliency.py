@@ -64,7 +64,9 @@ def meta_saliency(
   they share with the others.
 
   Example:
-    >>> meta_saliency(perturb.linear_approximation, net, x, 285, layer='head')
+    >>> heatmap = perturb.meta_saliency(perturb.linear_approximation, net, x, cat, layer='relu3')
+    >>> heatmap.shape
+    (1, 32, 32)
 
   Args:
     method: a method that returns a heatmap; see `perturb.base.Method`.

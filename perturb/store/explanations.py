@@ -63,12 +63,12 @@ def fields(shape: tuple[int, int], areas: int, settings: Settings) -> dict[str, 
 class Explanations(Results):
   """The results in a workdir of configs/extremal.py, while the run goes on or after.
 
-  Example:
+  Example (of a network whose images have 28 x 28 pixels, at two areas):
     >>> found = perturb.Explanations('runs/extremal')
     >>> found.names
     ['chelsea', 'coffee']
     >>> found['chelsea'].masks.shape
-    (1, 6, 224, 224)
+    (1, 2, 28, 28)
   """
 
   def __getitem__(self, name: str) -> ExtremalResult:
