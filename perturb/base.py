@@ -143,3 +143,8 @@ def check_arguments(f: Function, x: Images, target: Target) -> tuple[jax.Array, 
   """
   x = check_images(x)
   return x, check_targets(f, x, target)
+
+
+def key_or_default(key: jax.Array | None) -> jax.Array:
+  """The PRNG key that a method was given, or the default of every method."""
+  return jax.random.key(0) if key is None else key

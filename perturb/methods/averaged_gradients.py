@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import Function, Images, Target, check_arguments, check_images, pick
+from perturb.base import (
+  Function,
+  Images,
+  Target,
+  check_arguments,
+  check_images,
+  key_or_default,
+  pick,
+)
 from perturb.chunks import default_chunk, summed
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
@@ -116,7 +124,7 @@ def smooth_grad(
   """
   _check('samples', samples, aggregate)
   x, targets = check_arguments(f, x, target)
-  key = jax.random.key(0) if key is None else key
+  key = key_or_default(key)
   return _smooth_grad(
     f,
     x,
@@ -213,7 +221,7 @@ def expected_gradients(
   references = check_images(references)
   if references.shape[1:] != x.shape[1:]:
     raise UserError(f'references must be [R, {", ".join(map(str, x.shape[1:]))}], as x')
-  key = jax.random.key(0) if key is None else key
+  key = key_or_default(key)
   return _expected(
     f,
     x,

@@ -12,7 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import Function, Images, Target, check_arguments, class_scores, pick
+from perturb.base import (
+  Function,
+  Images,
+  Target,
+  check_arguments,
+  class_scores,
+  key_or_default,
+  pick,
+)
 from perturb.chunks import default_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice, did_you_mean
@@ -27,11 +35,10 @@ from perturb.methods.extremal_solvers import (
 )
 from perturb.ops.area import binarise
 from perturb.ops.heatmaps import smooth
-from perturb.ops.perturbations import check_fade_to, perturb, pyramid
+from perturb.ops.perturbations import Perturbation, check_fade_to, perturb, pyramid
 
 Game = Literal['preserve', 'delete', 'hybrid']
 Objective = Literal['score', 'contrastive']
-Perturbation = Literal['blur', 'fade']
 
 DEFAULT_AREAS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
@@ -277,7 +284,7 @@ def extremal_perturbation(
     x,
     targets,
     jnp.asarray(areas, jnp.float32),
-    _check_start(start, key, x, len(areas), resolved),
+    _start(start, key, x, len(areas), resolved),
     settings=resolved,
     chunk=chunk,
     g=_Game(
@@ -292,14 +299,18 @@ def extremal_perturbation(
   )
 
 
-def _check_start(
-  start: Any, key: jax.Array | None, x: jax.Array, n_areas: int, settings: Settings
+def _start(
+  start: jax.Array | np.ndarray | None,
+  key: jax.Array | None,
+  x: jax.Array,
+  n_areas: int,
+  settings: Settings,
 ) -> jax.Array:
   size = (x.shape[1], x.shape[2])
   shape = (x.shape[0], n_areas, *lattice_shape(size, settings))
   if start is None:
     # The same for every problem: a result does not depend on what it is batched with.
-    start = initial_parameters(size, jax.random.key(0) if key is None else key, settings)
+    start = initial_parameters(size, key_or_default(key), settings)
   try:
     return jnp.broadcast_to(jnp.asarray(start, jnp.float32), shape)
   except ValueError as error:
@@ -310,11 +321,11 @@ def _check_start(
 def _render(parameters, areas, *, size, settings: Settings, chunk: int) -> jax.Array:
   count = areas.shape[0]
 
-  def some(index):
+  def render_some(index):
     image, area = index // count, index % count
     return render(parameters[image, area], areas[area], size, settings)
 
-  masks = mapped(some, parameters.shape[0] * count, chunk)
+  masks = mapped(render_some, parameters.shape[0] * count, chunk)
   return masks.reshape(-1, count, *size)
 
 

@@ -15,7 +15,7 @@ problem of a batch is independent: the energies are summed.
 
 from collections.abc import Callable
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -167,9 +167,12 @@ def solve(
   return _solve_penalised(reward, size, areas, start, settings)
 
 
-def _rewards_and_gradient(
-  energy: Callable[[jax.Array], tuple[jax.Array, Any]], parameters: jax.Array
-) -> tuple[Any, jax.Array]:
+Logged = TypeVar('Logged')
+
+
+def _logged_and_gradient(
+  energy: Callable[[jax.Array], tuple[jax.Array, Logged]], parameters: jax.Array
+) -> tuple[Logged, jax.Array]:
   (_, logged), gradient = jax.value_and_grad(energy, has_aux=True)(parameters)
   return logged, gradient
 
@@ -192,7 +195,7 @@ def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
       rewards = reward(project(_field(parameters, size, s), area, width), jnp.asarray(False))
       return -jnp.sum(rewards), rewards
 
-    rewards, gradient = _rewards_and_gradient(energy, parameters)
+    rewards, gradient = _logged_and_gradient(energy, parameters)
     # Only once the area is a are rewards those of the masks asked for.
     better = (progress == 1) & (rewards > best_rewards)
     best = jnp.where(better[:, None, None], parameters, best)
@@ -248,7 +251,7 @@ def _solve_penalised(reward, size, areas, start, s: Penalised) -> Solution:
       rewards = reward(lattice.crop(masks), (t % 2 == 0) & s.mirror)
       return jnp.sum(area_weight(t, s) * losses - rewards), (rewards, losses)
 
-    logged, gradient = _rewards_and_gradient(energy, parameters)
+    logged, gradient = _logged_and_gradient(energy, parameters)
     momentum = jnp.where(t == 0, gradient, s.momentum * momentum + (1 - s.momentum) * gradient)
     moved = jnp.clip(parameters - s.learning_rate * momentum, 0, 1)
     return (moved, momentum, parameters), logged

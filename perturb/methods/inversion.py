@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from perturb.base import Images, check_images
+from perturb.base import Images, check_images, key_or_default
 from perturb.compiled import compiled
 from perturb.errors import UserError
 from perturb.methods.meaningful import total_variation
@@ -126,7 +126,7 @@ def feature_inversion(
   return _invert(
     net,
     activations,
-    jax.random.key(0) if key is None else key,
+    key_or_default(key),
     layer=layer,
     power=power,
     steps=steps,
@@ -187,7 +187,7 @@ def activation_maximisation(
   return _maximise(
     net,
     jnp.asarray(channels, jnp.int32),
-    jax.random.key(0) if key is None else key,
+    key_or_default(key),
     layer=layer,
     steps=steps,
     learning_rate=learning_rate,
@@ -263,7 +263,7 @@ def pixel_inversion(
   found, losses = _invert_pixels(
     net,
     activations,
-    jax.random.key(0) if key is None else key,
+    key_or_default(key),
     layer=layer,
     steps=steps,
     learning_rate=learning_rate,

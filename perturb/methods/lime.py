@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import SCORES, Function, Images, Score, Target, check_arguments
+from perturb.base import SCORES, Function, Images, Score, Target, check_arguments, key_or_default
 from perturb.chunks import default_forward_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
@@ -152,7 +152,7 @@ def lime(
     targets,
     parts,
     counts,
-    jax.random.key(0) if key is None else key,
+    key_or_default(key),
     most=int(counts.max()),
     samples=samples,
     width=width,

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from perturb.base import Function, Images, Target, check_arguments, class_scores
+from perturb.base import Function, Images, Target, check_arguments, class_scores, key_or_default
 from perturb.chunks import default_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
@@ -455,7 +455,7 @@ def meaningful_perturbation(
     f,
     x,
     targets,
-    jax.random.key(0) if key is None else key,
+    key_or_default(key),
     None if isinstance(start, str) else _given_start(start, x, step),
     settings=settings,
     chunk=min(chunk or default_chunk(x.shape[1:3]), x.shape[0]),

@@ -5,7 +5,7 @@ deleted in the gradient domain; here it is blurred or faded. Shapes: B images, S
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -22,10 +22,8 @@ from perturb.base import (
 )
 from perturb.compiled import compiled
 from perturb.errors import check_choice
-from perturb.ops.perturbations import blank
+from perturb.ops.perturbations import Perturbation, blank
 from perturb.ops.superpixels import check_segments
-
-Perturbation = Literal['blur', 'fade']
 
 
 class MinimalImage(NamedTuple):
@@ -73,7 +71,9 @@ def _show(problem: _Problem, kept: jax.Array) -> jax.Array:
   return jnp.where(kept[problem.segments][..., None], problem.image, problem.blanked)[None]
 
 
-def _scores_without_each(f, problem: _Problem, kept: jax.Array, value: Score) -> jax.Array:
+def _scores_without_each(
+  f: Function, problem: _Problem, kept: jax.Array, value: Score
+) -> jax.Array:
   """The score with each segment deleted as well: `[S]`; -inf where it is deleted already."""
 
   def score_without(segment):
@@ -87,11 +87,11 @@ def _scores_without_each(f, problem: _Problem, kept: jax.Array, value: Score) ->
   return jax.lax.fori_loop(0, len(kept), step, jnp.full(len(kept), -jnp.inf))
 
 
-def _keeps_class(f, problem: _Problem, kept: jax.Array) -> jax.Array:
+def _keeps_class(f: Function, problem: _Problem, kept: jax.Array) -> jax.Array:
   return class_scores(f(_show(problem, kept)))[0].argmax() == problem.target
 
 
-def _delete_one(f, problem: _Problem, value: Score, state: _State) -> _State:
+def _delete_one(f: Function, problem: _Problem, value: Score, state: _State) -> _State:
   """Deletes the least important segment; the state as it was, if that changes the class."""
   kept, order, deleted, _ = state
   segment = jnp.argmax(_scores_without_each(f, problem, kept, value))
@@ -105,7 +105,7 @@ def _delete_one(f, problem: _Problem, value: Score, state: _State) -> _State:
   )
 
 
-def _minimise(f, problem: _Problem, most: int, value: Score) -> MinimalImage:
+def _minimise(f: Function, problem: _Problem, most: int, value: Score) -> MinimalImage:
   """The minimal image of one image, of which `most` is at least the number of segments."""
   kept = jnp.arange(most) < problem.segment_count
   first = _State(kept, jnp.full(most, most), jnp.int32(0), _keeps_class(f, problem, kept))

@@ -17,10 +17,9 @@ from perturb.base import SCORES, Function, Images, Score, Target, check_argument
 from perturb.chunks import default_forward_chunk, mapped, summed
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
-from perturb.ops.perturbations import blank, blur
+from perturb.ops.perturbations import Perturbation, blank, blur
 
 Shape = Literal['square', 'disc']
-Perturbation = Literal['blur', 'fade']
 
 
 def _corners(length: int, size: int, stride: int) -> np.ndarray:

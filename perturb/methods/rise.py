@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import SCORES, Function, Images, Score, Target, check_arguments
+from perturb.base import SCORES, Function, Images, Score, Target, check_arguments, key_or_default
 from perturb.chunks import default_forward_chunk, summed
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
@@ -97,7 +97,7 @@ def rise(
       f'masks must be at least 1, cells at least 2 and keep in (0, 1), not {masks}, {cells}, {keep}'
     )
   x, targets = check_arguments(f, x, target)
-  key = jax.random.key(0) if key is None else key
+  key = key_or_default(key)
   return _rise(
     f,
     x,

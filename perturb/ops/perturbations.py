@@ -9,12 +9,15 @@ from collections.abc import Sequence
 import functools
 import math
 import operator
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from perturb.errors import UserError
+
+Perturbation = Literal['blur', 'fade']
 
 
 def _gaussian(sigma: float, radius: int) -> np.ndarray:
@@ -70,7 +73,7 @@ def fade_pyramid(x: jax.Array, *, value: jax.Array | float = 0.0) -> jax.Array:
 
 def pyramid(
   x: jax.Array,
-  perturbation: str,
+  perturbation: Perturbation,
   *,
   levels: int = 8,
   sigma_max: float = 20.0,
@@ -92,7 +95,11 @@ def check_fade_to(fade_to: Sequence[float], x: jax.Array) -> None:
 
 
 def blank(
-  x: jax.Array, perturbation: str, *, sigma_max: float = 20.0, fade_to: Sequence[float] = (0.0,)
+  x: jax.Array,
+  perturbation: Perturbation,
+  *,
+  sigma_max: float = 20.0,
+  fade_to: Sequence[float] = (0.0,),
 ) -> jax.Array:
   """The fully perturbed images, `[..., H, W, C]`: level 0 of the pyramid by name."""
   if perturbation == 'blur':

@@ -20,13 +20,12 @@ from perturb.methods.area_growth import kept_fraction, smallest_area
 from perturb.methods.extremal import (
   Game,
   Objective,
-  Perturbation,
   check_areas,
   extremal_perturbation,
   settings_of,
 )
 from perturb.nets import Pretrained, load
-from perturb.ops.perturbations import pyramid
+from perturb.ops.perturbations import Perturbation, pyramid
 from perturb.run.layout import Layout, Shape
 from perturb.run.loop import Experiment, Share
 from perturb.run.subjects import targets_of
