@@ -26,6 +26,7 @@ and relu3, `x` one image of 32 x 32 pixels, and `cat` the index of a class.
 
 A method is compiled when it is called. It can be called in `jax.jit` and `jax.vmap`, with any of
 f's arrays, x and target traced; a traced target is not checked, because its value is not known.
+`lime` and `minimal_image` must then be given their segments.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,7 +49,7 @@ class Result(Protocol):
 
   @property
   def heatmap(self) -> jax.Array:
-    """`[B, H, W]`."""
+    """`[B, H, W]`, large where the image matters to the target."""
 
 
 class Method(Protocol):
@@ -57,14 +58,14 @@ class Method(Protocol):
   def __call__(
     self, f: Any, x: Images, target: Target, /, *layer: Any, **options: Any
   ) -> jax.Array:
-    """See this module; f is whatever the method takes, a `Function` or a network."""
+    """See this module; f is whatever the method takes: a `Function`, or a network."""
 
 
 class ResultMethod(Protocol):
   """A method that returns a result with a heatmap in it."""
 
   def __call__(self, f: Any, x: Images, target: Target, /, *layer: Any, **options: Any) -> Result:
-    """See this module."""
+    """As `Method`."""
 
 
 def class_scores(outputs: jax.Array) -> jax.Array:

@@ -21,12 +21,12 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from perturb.base import Function, Images, Target, check_arguments
+from perturb.base import Function, Images, Target
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.nets import rules
 from perturb.nets.kernels.padding import Padding, symmetric
-from perturb.nets.layer_gradients import check_spatial, default_layer, gradients, network_of
+from perturb.nets.layer_gradients import check_at_layer, gradients, network_of
 from perturb.nets.layers import Conv
 from perturb.nets.network import INPUT, Rule
 from perturb.nets.pretrained import Pretrained
@@ -180,9 +180,7 @@ def extract_aggregate(
   check_choice('aggregate', aggregate, get_args(Aggregate))
   if window < 1 or window % 2 == 0:
     raise UserError(f'window must be odd and positive, not {window}')
-  layer = layer or default_layer(f)
-  x, targets = check_arguments(f, x, target)
-  check_spatial(f, x, [layer])
+  x, targets, layer = check_at_layer(f, x, target, layer)
   if extract == 'real':
     below, module = _real_conv(f, layer)
     heat = _real(f, x, targets, layer=layer, below=below, module=module, aggregate=aggregate)

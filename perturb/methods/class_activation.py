@@ -7,7 +7,7 @@ from perturb.base import Function, Images, Target, check_arguments
 from perturb.compiled import compiled
 from perturb.errors import UserError
 from perturb.methods.backprop import guided_backprop
-from perturb.nets.layer_gradients import check_spatial, default_layer, gradients, network_of
+from perturb.nets.layer_gradients import check_at_layer, gradients, network_of
 from perturb.nets.layers import Dense, GlobalMean
 from perturb.nets.network import Network
 from perturb.nets.pretrained import Pretrained
@@ -77,15 +77,6 @@ def _grad_cam_plus_plus(f, x, targets, *, layer):
   return jnp.maximum((weights * h).sum(-1), 0)
 
 
-def _at_layer(
-  f: Function, x: Images, target: Target, layer: str | None
-) -> tuple[jax.Array, jax.Array, str]:
-  layer = layer or default_layer(f)
-  x, targets = check_arguments(f, x, target)
-  check_spatial(f, x, [layer])
-  return x, targets, layer
-
-
 def grad_cam(
   f: Function, x: Images, target: Target, layer: str | None = None, *, resize: bool = True
 ) -> jax.Array:
@@ -104,7 +95,7 @@ def grad_cam(
   Raises:
     UserError: for an unknown layer, or one without spatial extent.
   """
-  x, targets, layer = _at_layer(f, x, target, layer)
+  x, targets, layer = check_at_layer(f, x, target, layer)
   heat = _grad_cam(f, x, targets, layer=layer)
   return to_size(heat, x.shape[1:3]) if resize else heat
 
@@ -117,7 +108,7 @@ def grad_cam_plus_plus(
   alpha_ku = g_ku^2 / (2 g_ku^2 + g_ku^3 sum_v x_kv): the closed form for the exponential of the
   score. See `grad_cam` for arguments and errors.
   """
-  x, targets, layer = _at_layer(f, x, target, layer)
+  x, targets, layer = check_at_layer(f, x, target, layer)
   heat = _grad_cam_plus_plus(f, x, targets, layer=layer)
   return to_size(heat, x.shape[1:3]) if resize else heat
 
@@ -135,5 +126,5 @@ def guided_grad_cam(
   See `grad_cam` for arguments and errors; needs a network of `perturb.nets`.
   """
   net = network_of(net, 'guided Grad-CAM')
-  x, targets, layer = _at_layer(net, x, target, layer)
+  x, targets, layer = check_at_layer(net, x, target, layer)
   return _guided_grad_cam(net, x, targets, layer=layer)

@@ -10,11 +10,11 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from perturb.base import Images, Target, check_arguments, pick
+from perturb.base import Images, Target, pick
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.nets import rules
-from perturb.nets.layer_gradients import check_spatial, default_layer, gradients, network_of
+from perturb.nets.layer_gradients import check_at_layer, gradients, network_of
 from perturb.nets.network import INPUT
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.heatmaps import resize as to_size
@@ -61,13 +61,12 @@ def _contrastive(net, x, targets, *, layer):
   return jnp.maximum(passed.gradients[layer].sum(-1), 0)
 
 
-def _prepare(net: Pretrained, x: Images, target: Target, layer: str | None, mode: Mode):
+def _prepare(
+  net: Pretrained, x: Images, target: Target, layer: str | None, mode: Mode
+) -> tuple[Pretrained, jax.Array, jax.Array, str]:
   check_choice('mode', mode, list(_RULES))
   net = network_of(net, 'excitation backprop').with_rules(_RULES[mode])
-  layer = layer or default_layer(net)
-  x, targets = check_arguments(net, x, target)
-  check_spatial(net, x, [layer])
-  return net, x, targets, layer
+  return net, *check_at_layer(net, x, target, layer)
 
 
 def excitation_backprop(

@@ -26,6 +26,7 @@ from perturb.ops.masks import Lattice, gaussian_field, smooth_max_conv
 
 # (masks [P, H, W], mirror) -> rewards [P]; mirror: whether the network sees the mirrored image.
 Reward = Callable[[jax.Array, jax.Array], jax.Array]
+Logged = TypeVar('Logged')  # What is kept of each iteration.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,9 +166,6 @@ def solve(
   if isinstance(settings, Fast):
     return _solve_fast(reward, size, areas, start, settings)
   return _solve_penalised(reward, size, areas, start, settings)
-
-
-Logged = TypeVar('Logged')
 
 
 def _logged_and_gradient(

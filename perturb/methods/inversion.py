@@ -7,6 +7,7 @@ Smooth Masks", ICCV 2019, eq. 12; Olah, Mordvintsev and Schubert, "Feature Visua
 """
 
 from collections.abc import Callable, Sequence
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -37,26 +38,33 @@ class Inversion(NamedTuple):
   values: jax.Array
 
 
+@dataclasses.dataclass(frozen=True)
+class _Ascent:
+  """How an objective is climbed; see `feature_inversion`."""
+
+  steps: int
+  learning_rate: float
+  decay: float
+  robust: bool
+
+
 def _climb(
   net: Pretrained,
   objective: Callable[[jax.Array], jax.Array],
   key: jax.Array,
   count: int,
-  steps: int,
-  learning_rate: float,
-  decay: float,
-  robust: bool,
+  s: _Ascent,
 ) -> Inversion:
   """Maximises an objective `[N]` of the network's input `[N, H, W, C]` over spectra."""
   size = (net.size, net.size)
   start_key, view_key = jax.random.split(key)
   # The same start for every image: a result does not depend on what it is batched with.
   spectra = jnp.repeat(random_spectra(start_key, 1, size), count, axis=0)
-  optimiser = optax.adam(learning_rate)
+  optimiser = optax.adam(s.learning_rate)
 
   def loss(spectra, step):
-    images = images_of(spectra, size, decay)
-    if robust:
+    images = images_of(spectra, size, s.decay)
+    if s.robust:
       images = random_view(jax.random.fold_in(view_key, step), images)
     values = objective(net.preprocessing.from_unit(images))
     return -values.sum(), values
@@ -67,13 +75,13 @@ def _climb(
     updates, state = optimiser.update(slope, state)
     return optax.apply_updates(spectra, updates), state, history.at[:, step].set(values)
 
-  start = (spectra, optimiser.init(spectra), jnp.zeros((count, steps)))
-  spectra, _, history = jax.lax.fori_loop(0, steps, iterate, start)
-  return Inversion(images_of(spectra, size, decay), history)
+  start = (spectra, optimiser.init(spectra), jnp.zeros((count, s.steps)))
+  spectra, _, history = jax.lax.fori_loop(0, s.steps, iterate, start)
+  return Inversion(images_of(spectra, size, s.decay), history)
 
 
 @compiled
-def _invert(net, activations, key, *, layer, power, steps, learning_rate, decay, robust):
+def _invert(net, activations, key, *, layer, power, ascent):
   wanted = activations.reshape(activations.shape[0], -1)
 
   def objective(x):
@@ -82,7 +90,7 @@ def _invert(net, activations, key, *, layer, power, steps, learning_rate, decay,
     cosine = dot / jnp.maximum(jnp.linalg.norm(found, axis=1), 1e-6)
     return dot * jnp.maximum(cosine, LEAST_COSINE) ** power if power else dot
 
-  return _climb(net, objective, key, len(activations), steps, learning_rate, decay, robust)
+  return _climb(net, objective, key, len(activations), ascent)
 
 
 def feature_inversion(
@@ -129,10 +137,7 @@ def feature_inversion(
     key_or_default(key),
     layer=layer,
     power=power,
-    steps=steps,
-    learning_rate=learning_rate,
-    decay=decay,
-    robust=robust,
+    ascent=_Ascent(steps, learning_rate, decay, robust),
   )
 
 
@@ -149,13 +154,13 @@ def caricature(
 
 
 @compiled
-def _maximise(net, channels, key, *, layer, steps, learning_rate, decay, robust):
+def _maximise(net, channels, key, *, layer, ascent):
   def objective(x):
     found = net.activations(x, (layer,))[layer]
     means = found.reshape(found.shape[0], -1, found.shape[-1]).mean(1)
     return jnp.take_along_axis(means, channels[:, None], axis=1)[:, 0]
 
-  return _climb(net, objective, key, len(channels), steps, learning_rate, decay, robust)
+  return _climb(net, objective, key, len(channels), ascent)
 
 
 def activation_maximisation(
@@ -189,10 +194,7 @@ def activation_maximisation(
     jnp.asarray(channels, jnp.int32),
     key_or_default(key),
     layer=layer,
-    steps=steps,
-    learning_rate=learning_rate,
-    decay=decay,
-    robust=robust,
+    ascent=_Ascent(steps, learning_rate, decay, robust),
   )
 
 

@@ -79,7 +79,7 @@ def _sample_scores(f, x, targets, segments, draws, value: Score, chunk: int) -> 
   return mapped(scores, images * samples, chunk).reshape(images, samples)
 
 
-def proximity(switches: jax.Array, count: jax.Array, width: float) -> jax.Array:
+def _proximity(switches: jax.Array, count: jax.Array, width: float) -> jax.Array:
   """pi(z) = sqrt(exp(-d^2 / width^2)) of samples `[N, S]`: `[N]`.
 
   d is the cosine distance to the whole image, which has `count` superpixels.
@@ -95,7 +95,7 @@ def _lime(f, x, targets, segments, counts, key, *, most, samples, width, ridge, 
 
   def fit(values, count):
     switches = draws * (jnp.arange(most) < count)
-    return weighted_ridge(switches, values, proximity(switches, count, width), ridge)
+    return weighted_ridge(switches, values, _proximity(switches, count, width), ridge)
 
   beta, intercept, explained = jax.vmap(fit)(values, counts)
   heat = jax.vmap(lambda weights, parts: weights[parts])(beta, segments)

@@ -251,7 +251,7 @@ def _objective(problem: _Problem, pyramids: jax.Array, masks: jax.Array) -> jax.
 
 
 def _still_objective(problem: _Problem, masks: jax.Array) -> jax.Array:
-  """Its mean `[P]` over the perturbations, without jitter; masks broadcast to `[P, H, W]`."""
+  """Mean of f_c over the perturbations, without jitter: `[P]`; masks broadcast to `[P, H, W]`."""
   masks = jnp.broadcast_to(masks, problem.x.shape[:3])
   perturbations = problem.settings.perturbations
   values = (_objective(problem, problem.pyramids[p], masks) for p in perturbations)
@@ -259,7 +259,7 @@ def _still_objective(problem: _Problem, masks: jax.Array) -> jax.Array:
 
 
 def _jittered_objective(problem: _Problem, masks: jax.Array, iteration: jax.Array) -> jax.Array:
-  """Its mean `[P]` over the perturbations, at the jitter tau of an iteration."""
+  """Mean of f_c over the perturbations, at the jitter of an iteration: `[P]`."""
   s = problem.settings
   key = jax.random.fold_in(problem.jitter_key, iteration)
   offset = jax.random.randint(key, (2,), 0, s.jitter)
