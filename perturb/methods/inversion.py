@@ -17,10 +17,10 @@ import optax
 from perturb.base import Images, check_images, key_or_default
 from perturb.compiled import compiled
 from perturb.errors import UserError
-from perturb.methods.meaningful import total_variation
 from perturb.nets.layer_gradients import network_of
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.fourier import images_of, random_spectra
+from perturb.ops.masks import total_variation
 from perturb.ops.views import random_view
 
 LEAST_COSINE = 0.1  # Below it the weight of the cosine does not fall.

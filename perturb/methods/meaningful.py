@@ -27,7 +27,7 @@ from perturb.base import Function, Images, Target, check_arguments, class_scores
 from perturb.chunks import default_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
-from perturb.ops.masks import gaussian_field
+from perturb.ops.masks import gaussian_field, total_variation
 from perturb.ops.perturbations import blur, blur_pyramid, check_fade_to, fade_pyramid, perturb
 
 Game = Literal['delete', 'preserve']
@@ -100,15 +100,6 @@ class _Settings:
 def _lattice_shape(size: tuple[int, int], step: int) -> tuple[int, int]:
   """(h, w) of the masks' parameters."""
   return math.ceil(size[0] / step), math.ceil(size[1] / step)
-
-
-def total_variation(masks: jax.Array, beta: float) -> jax.Array:
-  """sum_u ||grad m(u)||^beta of forward differences, zero at the last row and column: `[...]`."""
-  down = jnp.pad(jnp.diff(masks, axis=-2), [(0, 0)] * (masks.ndim - 2) + [(0, 1), (0, 0)])
-  across = jnp.pad(jnp.diff(masks, axis=-1), [(0, 0)] * (masks.ndim - 2) + [(0, 0), (0, 1)])
-  squares = down**2 + across**2
-  flat = squares == 0
-  return jnp.where(flat, 0, jnp.where(flat, 1, squares) ** (beta / 2)).sum((-2, -1))
 
 
 def pillow_blur_matrix(size: int, sigma: float) -> np.ndarray:

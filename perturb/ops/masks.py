@@ -235,3 +235,12 @@ def gaussian_field(parameters: jax.Array, size: tuple[int, int], sigma: float) -
   return jnp.einsum(
     'hi,bij,wj->bhw', rows, parameters, columns, precision=jax.lax.Precision.HIGHEST
   )
+
+
+def total_variation(masks: jax.Array, beta: float) -> jax.Array:
+  """sum_u ||grad m(u)||^beta of forward differences, zero at the last row and column: `[...]`."""
+  down = jnp.pad(jnp.diff(masks, axis=-2), [(0, 0)] * (masks.ndim - 2) + [(0, 1), (0, 0)])
+  across = jnp.pad(jnp.diff(masks, axis=-1), [(0, 0)] * (masks.ndim - 2) + [(0, 0), (0, 1)])
+  squares = down**2 + across**2
+  flat = squares == 0
+  return jnp.where(flat, 0, jnp.where(flat, 1, squares) ** (beta / 2)).sum((-2, -1))
