@@ -1,5 +1,7 @@
 """Smooth masks: max-convolution of a low-resolution lattice (paper sec. 3.5, eqs. 5-7).
 
+Also a Gaussian field (eq. 5), and the total variation of a mask.
+
 Source: Fong, Patrick and Vedaldi, "Understanding Deep Networks via Extremal Perturbations and
 Smooth Masks", ICCV 2019. Shapes: B masks, a lattice of h x w nodes, an image of H x W pixels.
 """
