@@ -3,6 +3,7 @@
 from perturb import nets, studies
 from perturb.errors import UserError
 from perturb.memory import keep_freed_memory
+from perturb.methods.area_growth import is_monotonic, kept_fraction, smallest_area
 from perturb.methods.averaged_gradients import expected_gradients, integrated_gradients, smooth_grad
 from perturb.methods.backprop import (
   deconvnet,
@@ -25,14 +26,7 @@ from perturb.methods.combine_layers import (
   uniform_weights,
 )
 from perturb.methods.excitation import contrastive_excitation_backprop, excitation_backprop
-from perturb.methods.extremal import (
-  ExtremalResult,
-  extremal_perturbation,
-  is_monotonic,
-  kept_fraction,
-  render_masks,
-  smallest_area,
-)
+from perturb.methods.extremal import ExtremalResult, extremal_perturbation, render_masks
 from perturb.methods.inversion import (
   Inversion,
   activation_maximisation,

@@ -17,9 +17,10 @@ def mapped(function: Callable[[jax.Array], Any], count: int, chunk: int) -> Any:
   """`function(indices [chunk])` over 0 .. count - 1, one chunk after the other.
 
   Args:
-    function: of indices to a pytree of `[chunk, ...]`.
-    count: number of indices.
-    chunk: how many at once, at most; the last chunk is filled up with repeats of the last index.
+    function: from indices to a pytree of `[chunk, ...]`.
+    count: number of indices in all.
+    chunk: how many indices at once, at most; the last chunk is filled up with repeats of the last
+      index.
 
   Returns:
     The pytree with `[count, ...]`.
@@ -38,9 +39,9 @@ def summed(
   Args:
     function: adds what some indices give, times their weights (0 where the last chunk is filled
       up), to the total.
-    start: the total of nothing.
-    count: number of indices.
-    chunk: how many at once, at most.
+    start: the total before anything is added to it.
+    count: number of indices in all.
+    chunk: how many indices at once, at most.
   """
   chunks, chunk = _even(count, chunk)
 

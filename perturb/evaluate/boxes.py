@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import Function, Images, Target, check_images, check_targets
+from perturb.base import Function, Images, Target, check_arguments, check_images
 from perturb.errors import UserError, check_choice
 from perturb.evaluate.masked_scores import masked_scores, normalised
 from perturb.ops.heatmaps import normalise
@@ -104,8 +104,7 @@ def threshold_boxes(
     (boxes int `[B, T, 4]`, normalised probabilities `[B, T]`).
   """
   check_choice('mode', mode, get_args(Mode))
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   heat = jnp.asarray(heatmaps, jnp.float32)
   if heat.shape != x.shape[:3]:
     raise UserError(f'heatmaps must be of shape {x.shape[:3]}, not {heat.shape}')
@@ -208,8 +207,7 @@ def interrogate(
   Raises:
     UserError: for a wrong target, or a box that is not inside the image.
   """
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   size = (x.shape[1], x.shape[2])
   places = np.broadcast_to(np.asarray(boxes, int), (x.shape[0], 4))
   for box in places:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import Function, Images, Target, check_images, check_targets
+from perturb.base import Function, Images, Target, check_arguments
 from perturb.errors import check_choice
 from perturb.evaluate.masked_scores import masked_scores, normalised
 from perturb.ops.heatmaps import normalise
@@ -89,8 +89,7 @@ def representativeness(
   check_choice('mode', mode, get_args(Mode))
   for perturbation in perturbations:
     check_choice('perturbation', perturbation, get_args(Perturbation))
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   masks = jnp.asarray(masks, jnp.float32)
   key = jax.random.key(0) if key is None else key
   simple = simplify(masks, thresholds)

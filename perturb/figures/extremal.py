@@ -18,7 +18,7 @@ from perturb.figures.style import (
   enlarge,
   percent,
 )
-from perturb.methods.extremal import kept_fraction, smallest_area
+from perturb.methods.area_growth import kept_fraction, smallest_area
 from perturb.store.explanations import Explanation
 
 

@@ -13,7 +13,7 @@ from skimage import measure
 
 from perturb.figures.extremal import shown_area
 from perturb.figures.style import enlarge
-from perturb.methods.extremal import kept_fraction
+from perturb.methods.area_growth import kept_fraction
 from perturb.store.explanations import Explanation
 
 

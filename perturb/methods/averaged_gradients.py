@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import Function, Images, Target, check_images, check_targets, pick
+from perturb.base import (
+  Function,
+  Images,
+  Target,
+  check_arguments,
+  check_images,
+  key_or_default,
+  pick,
+)
 from perturb.chunks import default_chunk, summed
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
@@ -99,27 +107,24 @@ def smooth_grad(
   Source: Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017.
 
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`; `net.with_rules(...)` smooths
-      another signal than the gradient.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    key: of the noise, which is the same for every image; `jax.random.key(0)` by default.
-    samples: number of noisy copies.
-    noise: standard deviation, as a share of max(x) - min(x) of each image.
-    aggregate: over the channels of the mean gradient: 'max' of the absolute values, 'sum', 'norm'
-      or 'selective'.
+    f, x, target: see `perturb.base`; f is any differentiable function. A network
+      `net.with_rules(...)` smooths another signal than the gradient.
+    key: PRNG key of the noise, which is the same for every image; `jax.random.key(0)` by default.
+    samples: number of noisy copies of each image.
+    noise: sigma of the noise, as a share of max(x) - min(x) of each image.
+    aggregate: how the channels of the mean gradient become one number: 'max' of the absolute
+      values, 'sum', 'norm' or 'selective'.
     chunk: copies that go through f at once; by default as many as suit the machine.
 
   Returns:
     `[B, H, W]`.
 
   Raises:
-    UserError: for a wrong target, or no samples.
+    UserError: for no samples.
   """
   _check('samples', samples, aggregate)
-  x = check_images(x)
-  targets = check_targets(f, x, target)
-  key = jax.random.key(0) if key is None else key
+  x, targets = check_arguments(f, x, target)
+  key = key_or_default(key)
   return _smooth_grad(
     f,
     x,
@@ -147,23 +152,20 @@ def integrated_gradients(
   Source: Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
 
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
+    f, x, target: see `perturb.base`; f is any differentiable function.
     baseline: x', anything that broadcasts to x; 0 is the training mean of a normalised input.
-    steps: nodes of the quadrature.
-    aggregate: over the channels; with 'sum' a heatmap sums to f(x) - f(x'), up to the quadrature.
+    steps: number of nodes of the quadrature, points alpha between x' and x.
+    aggregate: as in `smooth_grad`; with 'sum' a heatmap sums to f(x) - f(x'), up to the quadrature.
     chunk: points that go through f at once; by default as many as suit the machine.
 
   Returns:
     `[B, H, W]`, with its sign where `aggregate` is 'sum'.
 
   Raises:
-    UserError: for a wrong target, no steps, or a baseline of another shape.
+    UserError: for no steps, or a baseline of another shape.
   """
   _check('steps', steps, aggregate)
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   try:
     start = jnp.broadcast_to(jnp.asarray(baseline, jnp.float32), x.shape)
   except ValueError as error:
@@ -200,13 +202,11 @@ def expected_gradients(
   priors and expected gradients", 2021.
 
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
+    f, x, target: see `perturb.base`; f is any differentiable function.
     references: images `[R, H, W, C]`, among which the baselines are drawn.
-    key: of the draws, which are the same for every image; `jax.random.key(0)` by default.
-    samples: pairs of a baseline and a point on the way from it.
-    aggregate: over the channels; with 'sum' a heatmap sums to f(x) minus the mean of f over the
+    key: PRNG key of the draws, which are the same for every image; `jax.random.key(0)` by default.
+    samples: number of pairs of a baseline and a point on the way from it to the image.
+    aggregate: as in `smooth_grad`; with 'sum' a heatmap sums to f(x) minus the mean of f over the
       references, in expectation.
     chunk: points that go through f at once; by default as many as suit the machine.
 
@@ -214,14 +214,14 @@ def expected_gradients(
     `[B, H, W]`, with its sign where `aggregate` is 'sum'.
 
   Raises:
-    UserError: for a wrong target, no samples, or references of another size.
+    UserError: for no samples, or references of another size.
   """
   _check('samples', samples, aggregate)
-  x, references = check_images(x), check_images(references)
+  x, targets = check_arguments(f, x, target)
+  references = check_images(references)
   if references.shape[1:] != x.shape[1:]:
     raise UserError(f'references must be [R, {", ".join(map(str, x.shape[1:]))}], as x')
-  targets = check_targets(f, x, target)
-  key = jax.random.key(0) if key is None else key
+  key = key_or_default(key)
   return _expected(
     f,
     x,

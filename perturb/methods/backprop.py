@@ -21,12 +21,12 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from perturb.base import Function, Images, Target, check_images, check_targets
+from perturb.base import Function, Images, Target
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.nets import rules
 from perturb.nets.kernels.padding import Padding, symmetric
-from perturb.nets.layer_gradients import check_spatial, default_layer, gradients, network_of
+from perturb.nets.layer_gradients import check_at_layer, gradients, network_of
 from perturb.nets.layers import Conv
 from perturb.nets.network import INPUT, Rule
 from perturb.nets.pretrained import Pretrained
@@ -159,33 +159,28 @@ def extract_aggregate(
   """A heatmap of how much each position contributes to the gradient of a layer's shared weights.
 
   Args:
-    f: a network of `perturb.nets`; or any function of images `[N, H, W, C]` to scores `[N, K]`, of
-      which `'input'` is the only layer.
-    x: images `[B, H, W, C]` as f takes them, or one image `[H, W, C]`.
-    target: index of the class, one for all images or `[B]`.
-    layer: its name, or the papers'. By default the last one with spatial extent before the
-      classifier; `'input'` for a plain function.
-    extract: of which weight: a virtual 'bias', 'scaling' or 'conv' after the layer, or the 'real'
-      convolution that the layer is.
-    aggregate: 'sum', 'max' of the absolute values, 'norm', or 'selective': the norm of the
-      positive part.
-    window: N, side of the virtual convolution, odd; zeros surround the layer.
-    resize: bilinearly to the image's size; else the heatmap has the layer's.
+    f, x, target: see `perturb.base`; f is a network of `perturb.nets`, or any differentiable
+      function, of which `'input'` is the only layer.
+    layer: name of the layer, or what the papers call it. By default the last one with spatial
+      extent before the classifier; `'input'` for a plain function.
+    extract: the weight whose gradient is taken apart: a virtual 'bias', 'scaling' or 'conv' after
+      the layer, or the 'real' convolution that the layer is.
+    aggregate: of the channels: 'sum', 'max' of the absolute values, 'norm', or 'selective': the
+      norm of the positive part.
+    window: N, side of the virtual convolution in positions, odd; zeros surround the layer.
+    resize: whether the heatmap is resized, bilinearly, from the layer's size to the image's.
 
   Returns:
     `[B, H, W]`, or `[B, h, w]` without `resize`.
 
   Raises:
-    UserError: for an unknown layer, one without spatial extent, or a wrong target.
+    UserError: for an unknown layer, or one without spatial extent.
   """
   check_choice('extract', extract, get_args(Extract))
   check_choice('aggregate', aggregate, get_args(Aggregate))
   if window < 1 or window % 2 == 0:
     raise UserError(f'window must be odd and positive, not {window}')
-  layer = layer or default_layer(f)
-  x = check_images(x)
-  targets = check_targets(f, x, target)
-  check_spatial(f, x, [layer])
+  x, targets, layer = check_at_layer(f, x, target, layer)
   if extract == 'real':
     below, module = _real_conv(f, layer)
     heat = _real(f, x, targets, layer=layer, below=below, module=module, aggregate=aggregate)
@@ -255,10 +250,8 @@ def guided_backprop(
   """max_k |p_k| of the signal p of guided backpropagation (see `nets.rules.guided`).
 
   Args:
-    net: a network of `perturb.nets`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    layer: where the signal is read.
+    net, x, target: see `perturb.base`; net is a network of `perturb.nets`.
+    layer: name of the layer where the signal p is read.
     stride_one: strided convolutions go back as resampled ones of stride 1, which leaves no grid in
       the heatmap (Oramas et al., ICLR 2019).
     resize: as in `extract_aggregate`.

@@ -1,11 +1,12 @@
 """Channel attribution: the few channels of a layer that keep a score.
 
 Source: Fong, Patrick and Vedaldi, "Understanding Deep Networks via Extremal Perturbations and
-Smooth Masks", ICCV 2019, section 5. Shapes: B images, A areas, a layer of h x w positions and K
-channels.
+Smooth Masks", ICCV 2019, section 5. Here an *area* is a number of channels. Shapes: B images, A
+areas, a layer of h x w positions and K channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+import dataclasses
 from typing import Literal, NamedTuple, get_args
 
 import jax
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from perturb.base import Images, Target, check_images, check_targets, pick
+from perturb.base import Images, Target, check_arguments, pick
 from perturb.chunks import mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
@@ -30,13 +31,13 @@ class ChannelResult(NamedTuple):
   """Channel attributions of B images at A areas.
 
   Attributes:
-    areas: `[A]`, numbers of channels.
+    areas: `[A]`, numbers of channels, each from 1 to K.
     masks: `[B, A, K]` in [0, 1].
     scores: `[B, A]`, Phi_l+(m (x) Phi_l(x)), with only the mask's channels.
     deleted_scores: `[B, A]`, Phi_l+((1 - m) (x) Phi_l(x)).
-    full_score: `[B]`, Phi(x).
+    full_score: `[B]`, Phi(x), the score with all channels.
     saliency: `[B, A, h, w]`, v = sum_k m_k Phi_l^k(x) (eq. 11).
-    size: (H, W) of the images.
+    size: (H, W) of the images, in pixels.
   """
 
   areas: jax.Array
@@ -93,44 +94,89 @@ def channel_counts(net: Pretrained, layer: str, areas: Sequence[int] | None) -> 
   return list(areas)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+  """What is maximised, and how; see `channel_attribution`."""
+
+  layer: str
+  game: Game
+  iterations: int
+  learning_rate: float
+  area_weight: float
+  ramp: int
+
+  def __post_init__(self) -> None:
+    check_choice('game', self.game, get_args(Game))
+
+
+class _Problem(NamedTuple):
+  """P problems.
+
+  Attributes:
+    above: Phi_l+, the rest of the network, from the activations that it reads to scores.
+    activations: these, by layer; those of the layer in question are masked.
+    targets: `[P]`, the classes.
+    areas: `[P]`, as shares of the layer's channels.
+  """
+
+  above: Callable[[dict[str, jax.Array]], jax.Array]
+  activations: dict[str, jax.Array]
+  targets: jax.Array
+  areas: jax.Array
+
+
+def _score(masks: jax.Array, problem: _Problem, layer: str) -> jax.Array:
+  """Phi_l+(m (x) Phi_l(x)) of masks `[P, K]`: `[P]`."""
+  masked = masks[:, None, None] * problem.activations[layer]
+  return pick(problem.above(problem.activations | {layer: masked}), problem.targets)
+
+
+def _energy(masks: jax.Array, weight: jax.Array, problem: _Problem, s: _Settings) -> jax.Array:
+  """lambda R_a(m) - Phi_l+(m (x) Phi_l(x)) (eq. 9), or that of another game, summed."""
+  kept = _score(masks, problem, s.layer) if s.game != 'delete' else 0.0
+  removed = _score(1 - masks, problem, s.layer) if s.game != 'preserve' else 0.0
+  return (weight * area_loss(masks[:, None], problem.areas) - kept + removed).sum()
+
+
+def _solve(problem: _Problem, s: _Settings) -> jax.Array:
+  """Masks `[P, K]`, by SGD from all ones."""
+  optimiser = optax.sgd(s.learning_rate * 0.1, momentum=0.9)  # PyTorch's lr, with dampening 0.9.
+
+  def iterate(step, carry):
+    masks, state = carry
+    weight = s.area_weight * jnp.minimum(step / s.ramp, 1.0)
+    updates, state = optimiser.update(jax.grad(_energy)(masks, weight, problem, s), state)
+    return jnp.clip(optax.apply_updates(masks, updates), 0, 1), state
+
+  start = jnp.ones((len(problem.areas), problem.activations[s.layer].shape[-1]))
+  masks, _ = jax.lax.fori_loop(0, s.iterations, iterate, (start, optimiser.init(start)))
+  return masks
+
+
 @compiled
-def _channels(
-  net, x, targets, counts, *, layer, cut, game, iterations, learning_rate, area_weight, ramp, chunk
-):
-  values = net.activations(x, cut)
-  channels = values[layer].shape[-1]
-  problems = (x.shape[0], counts.shape[0])
+def _channels(net, x, targets, counts, *, settings: _Settings, chunk: int):
+  layer = settings.layer
+  activations = net.activations(x, net.network.cut(layer))
+  shares = counts / activations[layer].shape[-1]
+  shape = (x.shape[0], counts.shape[0])
 
-  def solve(index):
-    image, area = index // problems[1], index % problems[1]
-    below = {name: value[image] for name, value in values.items()}
-    areas = counts[area] / channels
+  def solve_some(index):
+    image, area = index // shape[1], index % shape[1]
+    seen = {name: values[image] for name, values in activations.items()}
+    problem = _Problem(net, seen, targets[image], shares[area])
+    masks = _solve(problem, settings)
+    return masks, _score(masks, problem, layer), _score(1 - masks, problem, layer)
 
-    def score(masks):
-      perturbed = below | {layer: masks[:, None, None] * below[layer]}
-      return pick(net(perturbed), targets[image])
-
-    def loss(masks, weight):
-      kept = score(masks) if game != 'delete' else 0.0
-      removed = score(1 - masks) if game != 'preserve' else 0.0
-      return (weight * area_loss(masks[:, None], areas) - kept + removed).sum()
-
-    optimiser = optax.sgd(learning_rate * 0.1, momentum=0.9)  # PyTorch's lr, with dampening 0.9.
-
-    def iterate(step, carry):
-      masks, state = carry
-      weight = area_weight * jnp.minimum(step / ramp, 1.0)
-      updates, state = optimiser.update(jax.grad(loss)(masks, weight), state)
-      return jnp.clip(optax.apply_updates(masks, updates), 0, 1), state
-
-    start = jnp.ones((len(index), channels))
-    masks, _ = jax.lax.fori_loop(0, iterations, iterate, (start, optimiser.init(start)))
-    return masks, score(masks), score(1 - masks)
-
-  solved = mapped(solve, problems[0] * problems[1], chunk)
-  masks, kept, removed = (v.reshape(*problems, *v.shape[1:]) for v in solved)
-  saliency = jnp.einsum('bak,bhwk->bahw', masks, values[layer])
-  return masks, kept, removed, pick(net(x), targets), saliency
+  solved = mapped(solve_some, shape[0] * shape[1], chunk)
+  masks, scores, deleted_scores = (v.reshape(*shape, *v.shape[1:]) for v in solved)
+  saliency = jnp.einsum('bak,bhwk->bahw', masks, activations[layer])
+  return {
+    'masks': masks,
+    'scores': scores,
+    'deleted_scores': deleted_scores,
+    'full_score': pick(net(x), targets),
+    'saliency': saliency,
+  }
 
 
 def channel_attribution(
@@ -153,63 +199,57 @@ def channel_attribution(
   those it uses for images: SGD with momentum 0.9 from all ones.
 
   Example:
-    >>> result = channel_attribution(net, x, 285, 'blocks.10', areas=[10, 20, 40])
-    >>> np.asarray(result.areas)[result.best()]  # a*, for each image
+    >>> result = perturb.channel_attribution(net, x, cat, 'relu3', areas=[2, 5, 10])
+    >>> result.masks.shape, result.heatmap.shape
+    ((1, 3, 10), (1, 32, 32))
+    >>> perturb.smallest_area(result).shape  # a*, a number of channels for each image.
+    (1,)
 
   Args:
-    net: a network of `perturb.nets`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    layer: any layer with spatial extent, inside residual blocks too; by default the last one before
-      the classifier.
-    areas: numbers of channels, each from 1 to K; by default the paper's, as far as there are so
-      many channels, and K.
+    net, x, target: see `perturb.base`; net is a network of `perturb.nets`.
+    layer: name of any layer with spatial extent, inside residual blocks too; by default the last
+      one before the classifier.
+    areas: numbers of channels (not fractions), each from 1 to K; by default the paper's, as far as
+      there are so many channels, and K.
     game: 'preserve' maximises Phi_l+(m (x) Phi_l(x)), 'delete' minimises Phi_l+((1 - m) (x)
       Phi_l(x)), 'hybrid' maximises their difference.
-    iterations: of the solver.
-    learning_rate: of the solver.
-    area_weight: lambda, of the mean of squares, reached after `ramp` iterations.
+    iterations: steps of SGD.
+    learning_rate: of SGD as PyTorch has it: how far a unit of gradient moves a mask value.
+    area_weight: lambda, what R_a counts, as a mean of squares, from iteration `ramp` on.
     ramp: iterations over which lambda grows from 0.
-    chunk: problems (image, area) solved side by side; 8 on a CPU and 256 elsewhere by default.
+    chunk: how many problems (image, area) are solved side by side; 8 on a CPU and 256 elsewhere by
+      default.
 
   Returns:
     A `ChannelResult`.
 
   Raises:
-    UserError: for an unknown layer, one without spatial extent, a wrong target or area.
+    UserError: for an unknown layer, one without spatial extent, or a number of channels that it
+      does not have.
   """
-  check_choice('game', game, get_args(Game))
   net = network_of(net, 'channel attribution')
   layer = net.network.resolve(layer or default_layer(net))
-  x = check_images(x)
-  targets = check_targets(net, x, target)
-  areas = channel_counts(net, layer, areas)
-  counts = jnp.asarray(areas, jnp.float32)
+  settings = _Settings(layer, game, iterations, learning_rate, area_weight, ramp)
+  x, targets = check_arguments(net, x, target)
+  counts = jnp.asarray(channel_counts(net, layer, areas), jnp.float32)
   if chunk is None:
     chunk = 8 if jax.default_backend() == 'cpu' else 256
-  masks, kept, removed, full, saliency = _channels(
+  found = _channels(
     net,
     x,
     targets,
     counts,
-    layer=layer,
-    cut=net.network.cut(layer),
-    game=game,
-    iterations=iterations,
-    learning_rate=learning_rate,
-    area_weight=area_weight,
-    ramp=ramp,
-    chunk=min(chunk, x.shape[0] * len(areas)),
+    settings=settings,
+    chunk=min(chunk, x.shape[0] * counts.shape[0]),
   )
-  size = (x.shape[1], x.shape[2])
-  return ChannelResult(counts, masks, kept, removed, full, saliency, size)
+  return ChannelResult(areas=counts, size=(x.shape[1], x.shape[2]), **found)
 
 
 class ClassChannels(NamedTuple):
   """Channels of some classes.
 
   Attributes:
-    classes: `[C]`, their indices.
+    classes: `[C]`, indices of the classes, ascending.
     masks: `[C, K]`, the mean of the best masks of a class's images.
     channels: `[C]`, k* = argmax_k of that mean (sec. 5.2).
   """
@@ -223,8 +263,8 @@ def class_channels(result: ChannelResult, labels: Sequence[int] | np.ndarray) ->
   """The channel that matters most to each class, over the masks m_a* of its images.
 
   Args:
-    result: of B images.
-    labels: `[B]`, their classes.
+    result: channel attributions of B images.
+    labels: `[B]`, the class of each image.
   """
   labels = np.asarray(labels)
   best = np.asarray(result.masks)[np.arange(len(labels)), result.best()]

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from perturb.base import Function, Images, Target, check_images, check_targets
+from perturb.base import Function, Images, Target, check_arguments
 from perturb.compiled import compiled
 from perturb.errors import UserError
 from perturb.methods.backprop import guided_backprop
-from perturb.nets.layer_gradients import check_spatial, default_layer, gradients, network_of
+from perturb.nets.layer_gradients import check_at_layer, gradients, network_of
 from perturb.nets.layers import Dense, GlobalMean
 from perturb.nets.network import Network
 from perturb.nets.pretrained import Pretrained
@@ -42,22 +42,21 @@ def cam(net: Pretrained, x: Images, target: Target, *, resize: bool = True) -> j
   """sum_k w_k^c x_k, the class activation map (Zhou et al., CVPR 2016, eq. 2), with its sign.
 
   Args:
-    net: a network that ends with a global mean and one linear layer.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    resize: bilinearly to the image's size; else `[B, h, w]`, of which the spatial mean plus the
-      bias is the logit.
+    net, x, target: see `perturb.base`; net is a network of `perturb.nets` that ends with a global
+      mean and one linear layer.
+    resize: whether the heatmap is resized, bilinearly, to the image's size; else it is `[B, h, w]`,
+      and its spatial mean plus the bias is the logit.
 
   Returns:
     `[B, H, W]`.
 
   Raises:
-    UserError: for another network, or a wrong target.
+    UserError: for another network.
   """
   net = network_of(net, 'CAM')
   layer = _pooled_features(net.network)
-  x = check_images(x)
-  heat = _cam(net, x, check_targets(net, x, target), layer=layer)
+  x, targets = check_arguments(net, x, target)
+  heat = _cam(net, x, targets, layer=layer)
   return to_size(heat, x.shape[1:3]) if resize else heat
 
 
@@ -78,34 +77,25 @@ def _grad_cam_plus_plus(f, x, targets, *, layer):
   return jnp.maximum((weights * h).sum(-1), 0)
 
 
-def _checked(f: Function, x: Images, target: Target, layer: str | None):
-  x = check_images(x)
-  layer = layer or default_layer(f)
-  targets = check_targets(f, x, target)
-  check_spatial(f, x, [layer])
-  return x, targets, layer
-
-
 def grad_cam(
   f: Function, x: Images, target: Target, layer: str | None = None, *, resize: bool = True
 ) -> jax.Array:
   """max(0, sum_k w_k x_k), w_k the spatial mean of the gradient (Selvaraju et al., ICCV 2017).
 
   Args:
-    f: a network of `perturb.nets`; or any function, of which `'input'` is the only layer.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    layer: by default the last one with spatial extent before the classifier; earlier ones hardly
-      depend on the class (Rebuffi et al., CVPR 2020, fig. 4).
-    resize: bilinearly to the image's size.
+    f, x, target: see `perturb.base`; f is a network of `perturb.nets`, or any differentiable
+      function, of which `'input'` is the only layer.
+    layer: name of the layer; by default the last one with spatial extent before the classifier;
+      earlier ones hardly depend on the class (Rebuffi et al., CVPR 2020, fig. 4).
+    resize: whether the heatmap is resized, bilinearly, to the image's size.
 
   Returns:
     `[B, H, W]`, not negative.
 
   Raises:
-    UserError: for an unknown layer, one without spatial extent, or a wrong target.
+    UserError: for an unknown layer, or one without spatial extent.
   """
-  x, targets, layer = _checked(f, x, target, layer)
+  x, targets, layer = check_at_layer(f, x, target, layer)
   heat = _grad_cam(f, x, targets, layer=layer)
   return to_size(heat, x.shape[1:3]) if resize else heat
 
@@ -118,7 +108,7 @@ def grad_cam_plus_plus(
   alpha_ku = g_ku^2 / (2 g_ku^2 + g_ku^3 sum_v x_kv): the closed form for the exponential of the
   score. See `grad_cam` for arguments and errors.
   """
-  x, targets, layer = _checked(f, x, target, layer)
+  x, targets, layer = check_at_layer(f, x, target, layer)
   heat = _grad_cam_plus_plus(f, x, targets, layer=layer)
   return to_size(heat, x.shape[1:3]) if resize else heat
 
@@ -136,5 +126,5 @@ def guided_grad_cam(
   See `grad_cam` for arguments and errors; needs a network of `perturb.nets`.
   """
   net = network_of(net, 'guided Grad-CAM')
-  x, targets, layer = _checked(net, x, target, layer)
+  x, targets, layer = check_at_layer(net, x, target, layer)
   return _guided_grad_cam(net, x, targets, layer=layer)

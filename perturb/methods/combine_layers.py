@@ -4,7 +4,7 @@ Source: Rebuffi, Fong, Ji and Vedaldi, "There and Back Again: Revisiting Backpro
 Methods", CVPR 2020, section 4.2. Shapes: J layers, B images.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from perturb.base import Function, Images, Target, check_images, check_targets
+from perturb.base import Function, Images, Method, Target, check_arguments, check_images
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.nets.pretrained import Pretrained
@@ -27,9 +27,9 @@ def combine(
   """sum_j gamma_j m_j, or prod_j m_j^gamma_j, of maps scaled to [0, 1] each.
 
   Args:
-    heatmaps: `[J, B, H, W]`.
+    heatmaps: m `[J, B, H, W]`, in any units.
     weights: gamma `[J]`, not negative; divided by their sum.
-    how: 'sum' or 'product'. In a product, the least pixel of any map is zero.
+    how: the maps are combined as a 'sum' or a 'product', which is zero at the least pixel of any.
 
   Returns:
     `[B, H, W]` in [0, 1].
@@ -57,7 +57,7 @@ def _of_layers(f, x, targets, *, method, layers, options):
 
 
 def combine_layers(
-  method: Callable[..., jax.Array],
+  method: Method,
   f: Function,
   x: Images,
   target: Target,
@@ -70,18 +70,18 @@ def combine_layers(
   """The heatmaps that a method gives at several layers, combined, in one compiled call.
 
   Example:
-    >>> layers = ['blocks.2', 'blocks.4', 'head']
-    >>> combine_layers(perturb.linear_approximation, net, x, 285, layers, linear_weights(3))
+    >>> layers, weights = ['relu1', 'relu2', 'relu3'], perturb.linear_weights(3)
+    >>> heatmap = perturb.combine_layers(perturb.grad_cam, net, x, cat, layers, weights)
+    >>> heatmap.shape
+    (1, 32, 32)
 
   Args:
     method: with a layer as its fourth argument, e.g. `linear_approximation`.
-    f: a network of `perturb.nets`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    layers: J names.
-    weights: `[J]`, see `combine`; by default all the same.
-    how: 'sum' or 'product'.
-    **options: of the method.
+    f, x, target: see `perturb.base`; f is what the method takes, with these layers.
+    layers: names of J layers.
+    weights: gamma `[J]`, see `combine`; by default all the same.
+    how: the maps are combined as a 'sum' or a 'product'.
+    **options: what else the method is called with.
 
   Returns:
     `[B, H, W]` in [0, 1].
@@ -89,8 +89,7 @@ def combine_layers(
   Raises:
     UserError: as the method, and for weights that do not fit.
   """
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   maps = _of_layers(f, x, targets, method=method, layers=tuple(layers), options=options)
   return combine(maps, uniform_weights(len(layers)) if weights is None else weights, how)
 
@@ -133,7 +132,7 @@ def feature_spread(
   Args:
     net: a network of `perturb.nets`.
     x: images `[M, H, W, C]`, sampled evenly over the classes.
-    layers: J names.
+    layers: names of J layers.
     batch: images that go through the network at once.
 
   Returns:
@@ -184,11 +183,11 @@ def probe_accuracy(
   Args:
     net: a network of `perturb.nets`.
     x: images `[M, H, W, C]` to train on, sampled evenly over the classes.
-    labels: `[M]` class indices.
-    layers: J names.
+    labels: `[M]`, the index of each image's class.
+    layers: names of J layers.
     test: images and labels whose accuracy is measured; by default those of training, as in the
       paper, which saturates where there are more channels than images.
-    steps: of L-BFGS.
+    steps: number of L-BFGS's iterations.
     batch: images that go through the network at once.
 
   Returns:

@@ -10,11 +10,11 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from perturb.base import Images, Target, check_images, check_targets, pick
+from perturb.base import Images, Target, pick
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.nets import rules
-from perturb.nets.layer_gradients import check_spatial, default_layer, gradients, network_of
+from perturb.nets.layer_gradients import check_at_layer, gradients, network_of
 from perturb.nets.network import INPUT
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.heatmaps import resize as to_size
@@ -61,14 +61,12 @@ def _contrastive(net, x, targets, *, layer):
   return jnp.maximum(passed.gradients[layer].sum(-1), 0)
 
 
-def _prepare(net: Pretrained, x: Images, target: Target, layer: str | None, mode: Mode):
+def _prepare(
+  net: Pretrained, x: Images, target: Target, layer: str | None, mode: Mode
+) -> tuple[Pretrained, jax.Array, jax.Array, str]:
   check_choice('mode', mode, list(_RULES))
   net = network_of(net, 'excitation backprop').with_rules(_RULES[mode])
-  layer = layer or default_layer(net)
-  x = check_images(x)
-  targets = check_targets(net, x, target)
-  check_spatial(net, x, [layer])
-  return net, x, targets, layer
+  return net, *check_at_layer(net, x, target, layer)
 
 
 def excitation_backprop(
@@ -83,14 +81,13 @@ def excitation_backprop(
   """sum_k p_k, the marginal winning probability of each position (Zhang et al., eq. 5-10).
 
   Args:
-    net: a network of `perturb.nets`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    layer: where the probability is read: `'features.23'` of VGG16 and `'layer3'` of ResNet50 in the
-      published comparisons; by default the last one with spatial extent before the classifier.
+    net, x, target: see `perturb.base`; net is a network of `perturb.nets`.
+    layer: name of the layer where the probability is read: `'features.23'` of VGG16 and `'layer3'`
+      of ResNet50 in the published comparisons; by default the last one with spatial extent before
+      the classifier.
     mode: how a residual sum shares the signal: 'torchray' as its inputs share the sum, 'caffe' (the
       authors' code) all of it to the branch.
-    resize: bilinearly to the image's size.
+    resize: whether the heatmap is resized, bilinearly, to the image's size.
 
   Returns:
     `[B, H, W]`, not negative where the layer's activations are not. Without `resize` and with such

@@ -6,13 +6,21 @@ Smooth Masks", ICCV 2019. Shapes: B images, A areas, [H, W, C] pixels.
 
 from collections.abc import Sequence
 import dataclasses
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import Function, Images, Target, check_images, check_targets, class_scores, pick
+from perturb.base import (
+  Function,
+  Images,
+  Target,
+  check_arguments,
+  class_scores,
+  key_or_default,
+  pick,
+)
 from perturb.chunks import default_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice, did_you_mean
@@ -27,11 +35,10 @@ from perturb.methods.extremal_solvers import (
 )
 from perturb.ops.area import binarise
 from perturb.ops.heatmaps import smooth
-from perturb.ops.perturbations import check_fade_to, perturb, pyramid
+from perturb.ops.perturbations import Perturbation, check_fade_to, perturb, pyramid
 
 Game = Literal['preserve', 'delete', 'hybrid']
 Objective = Literal['score', 'contrastive']
-Perturbation = Literal['blur', 'fade']
 
 DEFAULT_AREAS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
@@ -40,7 +47,7 @@ class ExtremalResult(NamedTuple):
   """Extremal perturbations of B images at A areas.
 
   Attributes:
-    areas: `[A]`, the areas asked for.
+    areas: `[A]`, the areas asked for, as fractions of the image.
     masks: `[B, A, H, W]` in [0, 1]. 1 marks the region of area a: what `preserve` keeps, what
       `delete` removes.
     parameters: `[B, A, h, w]`, the low-resolution parameters of the masks.
@@ -49,7 +56,7 @@ class ExtremalResult(NamedTuple):
     scores: `[B, A]`, Phi(m (x) x), the score with only the region kept.
     deleted_scores: `[B, A]`, Phi((1 - m) (x) x), the score with the region removed.
     binary_scores: `[B, A]`, the score with exactly the a |Omega| largest mask pixels kept.
-    full_score: `[B]`, Phi(x).
+    full_score: `[B]`, Phi(x), the score of the image.
     blank_score: `[B]`, Phi of the fully perturbed image.
     rewards: `[B, A, T]`, what the solver maximised, at each iteration.
     area_losses: `[B, A, T]`, R_a at each iteration (zeros in the `fast` mode).
@@ -74,24 +81,6 @@ class ExtremalResult(NamedTuple):
     return smooth(jnp.asarray(self.masks).sum(1), 0.09)
 
 
-class AreaScores(Protocol):
-  """A result with areas `[A]`, scores `[B, A]` and a full score `[B]`."""
-
-  @property
-  def areas(self) -> Any: ...
-  @property
-  def scores(self) -> Any: ...
-  @property
-  def full_score(self) -> Any: ...
-
-
-class BlankScores(AreaScores, Protocol):
-  """The same with a blank score `[B]`."""
-
-  @property
-  def blank_score(self) -> Any: ...
-
-
 @dataclasses.dataclass(frozen=True)
 class _Game:
   """What is maximised, apart from the network and the image."""
@@ -103,6 +92,11 @@ class _Game:
   sigma_max: float
   normalised: bool
   fade_to: tuple[float, ...]
+
+  def __post_init__(self) -> None:
+    check_choice('game', self.game, get_args(Game))
+    check_choice('objective', self.objective, get_args(Objective))
+    check_choice('perturbation', self.perturbation, get_args(Perturbation))
 
 
 def contrast(outputs: jax.Array, targets: jax.Array) -> jax.Array:
@@ -245,35 +239,34 @@ def extremal_perturbation(
   compiled call.
 
   Example:
-    >>> net = perturb.nets.load('efficientnet_lite0')
-    >>> result = extremal_perturbation(net, x, target=285, areas=[0.05, 0.1])
+    >>> result = perturb.extremal_perturbation(net, x, cat, areas=[0.05, 0.1])
     >>> result.masks.shape
-    (1, 2, 224, 224)
+    (1, 2, 32, 32)
+    >>> bool(abs(result.mean_area - result.areas).max() < 1e-3)  # The areas asked for.
+    True
 
   Args:
-    f: any differentiable function of images `[N, H, W, C]` to scores `[N, K]`, or to a map
-      `[N, h, w, K]` whose spatial mean is the score; before the softmax. It must treat the images
-      of a batch independently. A callable pytree such as `jax.tree_util.Partial(net.apply,
-      variables)` has its arrays passed as arguments; a plain function, compiled in.
-    x: images `[B, H, W, C]` as `f` takes them, or one image `[H, W, C]`.
-    target: index in [0, K) of the class or channel, one for all images or `[B]`.
+    f, x, target: see `perturb.base`; f is any differentiable function.
     areas: fractions of the image, each in (0, 1).
-    key: PRNG key, `jax.random.key(0)` by default. The same key gives the same result.
+    key: PRNG key of the start of the 'fast' mode; `jax.random.key(0)` by default.
     start: parameters to start from, e.g. of another result: `[B, A, h, w]` in [0, 1], or any shape
       that broadcasts to it. By default each mode's own.
     mode: 'fast' (ours), 'paper' or 'torchray' (as the authors' released code); see
-      `perturb.solvers`.
+      `perturb.methods.extremal_solvers`.
     game: 'preserve' maximises Phi(m (x) x), 'delete' minimises Phi((1 - m) (x) x), 'hybrid'
       maximises their difference.
-    objective: 'score', or 'contrastive': the score minus the best other class.
-    perturbation: 'blur', or 'fade' to `fade_to`.
-    levels: of the blur pyramid.
-    sigma_max: of the strongest blur, in pixels.
-    fade_to: value for each channel, or one for all, in the units of x. The default of zero is the
-      training mean of a normalised input; give the preprocessed value of black for black.
-    chunk: problems (image, area) solved side by side: bounds the memory; by default as many as
-      suit the machine.
-    **settings: of the mode, e.g. `iterations`, `learning_rate`.
+    objective: what is maximised: the 'score' f gives, or 'contrastive': that score minus the best
+      other class.
+    perturbation: 'blur' what is not kept, or 'fade' it to `fade_to`.
+    levels: number of images in the blur pyramid, the unblurred one included.
+    sigma_max: sigma of the strongest blur, in pixels.
+    fade_to: the constant of a fade, one value for each channel or one for all, in the units of x.
+      The default of zero is the training mean of a normalised input; give the preprocessed value of
+      black for black.
+    chunk: how many problems (image, area) are solved side by side, which bounds the memory; by
+      default as many as suit the machine.
+    **settings: fields of the mode's settings, e.g. `iterations`, `learning_rate`: see
+      `perturb.methods.extremal_solvers.Fast` and `Penalised`.
 
   Returns:
     An `ExtremalResult`.
@@ -281,21 +274,17 @@ def extremal_perturbation(
   Raises:
     UserError: names the argument that does not fit and what would.
   """
-  x = check_images(x)
+  x, targets = check_arguments(f, x, target)
   areas = check_areas(areas)
-  check_choice('game', game, get_args(Game))
-  check_choice('objective', objective, get_args(Objective))
-  check_choice('perturbation', perturbation, get_args(Perturbation))
   check_fade_to(fade_to, x)
   resolved = settings_of(mode, **settings)
-  targets = check_targets(f, x, target)
   chunk = min(chunk or default_chunk(x.shape[1:3]), len(areas) * x.shape[0])
   return _extremal(
     f,
     x,
     targets,
     jnp.asarray(areas, jnp.float32),
-    _check_start(start, key, x, len(areas), resolved),
+    _start(start, key, x, len(areas), resolved),
     settings=resolved,
     chunk=chunk,
     g=_Game(
@@ -310,14 +299,18 @@ def extremal_perturbation(
   )
 
 
-def _check_start(
-  start: Any, key: jax.Array | None, x: jax.Array, n_areas: int, settings: Settings
+def _start(
+  start: jax.Array | np.ndarray | None,
+  key: jax.Array | None,
+  x: jax.Array,
+  n_areas: int,
+  settings: Settings,
 ) -> jax.Array:
   size = (x.shape[1], x.shape[2])
   shape = (x.shape[0], n_areas, *lattice_shape(size, settings))
   if start is None:
     # The same for every problem: a result does not depend on what it is batched with.
-    start = initial_parameters(size, jax.random.key(0) if key is None else key, settings)
+    start = initial_parameters(size, key_or_default(key), settings)
   try:
     return jnp.broadcast_to(jnp.asarray(start, jnp.float32), shape)
   except ValueError as error:
@@ -328,11 +321,11 @@ def _check_start(
 def _render(parameters, areas, *, size, settings: Settings, chunk: int) -> jax.Array:
   count = areas.shape[0]
 
-  def some(index):
+  def render_some(index):
     image, area = index // count, index % count
     return render(parameters[image, area], areas[area], size, settings)
 
-  masks = mapped(some, parameters.shape[0] * count, chunk)
+  masks = mapped(render_some, parameters.shape[0] * count, chunk)
   return masks.reshape(-1, count, *size)
 
 
@@ -348,13 +341,13 @@ def render_masks(
   """The masks of an `ExtremalResult`, from its parameters.
 
   Args:
-    parameters: `[B, A, h, w]`.
-    areas: `[A]`.
+    parameters: `[B, A, h, w]` in [0, 1].
+    areas: `[A]`, as fractions of the image.
     size: (H, W) of the images in pixels.
-    mode: of the result.
+    mode: the mode that found the parameters.
     chunk: as for `extremal_perturbation`. With the same images, `chunk` and kind of device, the
       masks are the same to the last bit.
-    **settings: of the mode.
+    **settings: those that the mode had, as in `extremal_perturbation`.
 
   Returns:
     `[B, A, H, W]` in [0, 1].
@@ -367,48 +360,3 @@ def render_masks(
     settings=settings_of(mode, **settings),
     chunk=min(chunk or default_chunk(size), problems),
   )
-
-
-def smallest_area(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
-  """a* = min{a : Phi(m_a (x) x) >= Phi_0} (eq. 3), Phi_0 = fraction Phi(x).
-
-  Args:
-    result: of the game 'preserve' or 'hybrid'.
-    fraction: tau of Phi_0 = tau Phi(x).
-
-  Returns:
-    `[B]`: a*, or NaN where no area asked for reaches Phi_0.
-  """
-  threshold = fraction * np.asarray(result.full_score)[:, None]
-  reached = np.asarray(result.scores) >= threshold
-  smallest = np.where(reached, np.asarray(result.areas), np.inf).min(axis=1)
-  return np.where(np.isinf(smallest), np.nan, smallest)
-
-
-def is_monotonic(result: ExtremalResult, fraction: float = 1.0) -> np.ndarray:
-  """Whether a_1 <= a_2 implies Phi(m_a1 (x) x) <= Phi(m_a2 (x) x) for all areas below a* (eq. 8).
-
-  Returns:
-    `[B]` booleans; true where fewer than two areas lie below a*. Without an a*, all areas count.
-  """
-  order = np.argsort(np.asarray(result.areas))
-  areas = np.asarray(result.areas)[order]
-  scores = np.asarray(result.scores)[:, order]
-  limit = smallest_area(result, fraction)
-  limit = np.where(np.isnan(limit), np.inf, limit)
-  both_below = areas[None, 1:] < limit[:, None]
-  return np.all((np.diff(scores, axis=1) >= 0) | ~both_below, axis=1)
-
-
-def kept_fraction(result: BlankScores, saturation: float = 1.25) -> np.ndarray:
-  """v = min((Phi(m_a (x) x) - Phi_min) / (Phi_0 - Phi_min), 1.25), the bars of the area growth.
-
-  Source: supplement eq. 1, which prints `max` where its text says that the bar saturates.
-
-  Returns:
-    `[B, A]`; Phi_min is the score of the fully perturbed image. NaN where that equals Phi_0.
-  """
-  blank = np.asarray(result.blank_score)[:, None]
-  rise = np.asarray(result.full_score)[:, None] - blank
-  rise = np.where(rise == 0, np.nan, rise)
-  return np.minimum((np.asarray(result.scores) - blank) / rise, saturation)

@@ -15,7 +15,7 @@ problem of a batch is independent: the energies are summed.
 
 from collections.abc import Callable
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from perturb.ops.masks import Lattice, gaussian_field, smooth_max_conv
 
 # (masks [P, H, W], mirror) -> rewards [P]; mirror: whether the network sees the mirrored image.
 Reward = Callable[[jax.Array, jax.Array], jax.Array]
+Logged = TypeVar('Logged')  # What is kept of each iteration.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +34,13 @@ class Fast:
   """Settings of the `fast` mode.
 
   Attributes:
-    iterations: steps of Adam.
-    learning_rate: of Adam, for parameters in [0, 1].
-    nodes: of the lattice along the shorter side of the image.
-    sigma: of the Gaussian that smooths the lattice, as a fraction of the shorter side.
-    start_area: where the area starts from; it shrinks (or grows) geometrically to a.
-    start_width: of the transition from 0 to 1 at the start, in units of the smoothed lattice.
-    end_width: at the end.
+    iterations: T, steps of Adam.
+    learning_rate: step size of Adam, in the units of the parameters, which lie in [0, 1].
+    nodes: number of lattice nodes along the shorter side of the image.
+    sigma: sigma of the Gaussian that smooths the lattice, as a fraction of the shorter side.
+    start_area: area of the first masks; it shrinks (or grows) geometrically to a.
+    start_width: width of the first masks' transition from 0 to 1, in units of the smoothed lattice.
+    end_width: width of the last masks' transition, in the same units.
     ramp: fraction of the iterations that area and width take to arrive.
   """
 
@@ -58,18 +59,19 @@ class Penalised:
   """Settings of the modes `paper` and `torchray`: reward - lambda_t R_a, by SGD.
 
   Attributes:
-    iterations: steps of SGD.
-    learning_rate: of SGD.
-    momentum: of SGD; the gradient enters with the weight 1 - momentum (PyTorch's dampening).
-    area_weight: lambda at the start.
+    iterations: T, steps of SGD.
+    learning_rate: how far a unit of gradient moves a parameter, which lies in [0, 1].
+    momentum: share of the last step in the next; the gradient has the rest, 1 - momentum
+      (PyTorch's dampening).
+    area_weight: lambda_0, what R_a, as a mean of squares, counts at the start.
     doublings: lambda doubles this many times, evenly spread over the iterations ...
     growth: ... and is multiplied by this after each one.
-    step: pixels between lattice nodes.
-    temperature: T of the smooth maximum.
-    profile: of the kernel, 'paper' or 'torchray'.
-    radius: of the kernel's window, in cells.
-    margin: cells around the image whose mask counts for R_a.
-    centred: see `Lattice`.
+    step: distance between neighbouring lattice nodes, in pixels.
+    temperature: T of the smooth maximum (eq. 7).
+    profile: name of the kernel's profile, 'paper' or 'torchray'.
+    radius: how far the kernel reaches, in lattice cells.
+    margin: width of the frame around the image where the mask counts for R_a too, in cells.
+    centred: whether nodes sit in the middle of their cells; see `Lattice`.
     mirror: the network sees the mirrored image on even steps.
   """
 
@@ -155,9 +157,9 @@ def solve(
   """Maximises the rewards of P masks of given areas.
 
   Args:
-    reward: of masks; each problem's must depend on its own mask alone.
+    reward: what is maximised, a function of masks; each problem's depends on its own mask alone.
     size: (H, W) of the image in pixels.
-    areas: `[P]` in (0, 1).
+    areas: a `[P]`, fractions of the image in (0, 1).
     start: `[P, h, w]` in [0, 1], the parameters to start from; see `initial_parameters`.
     settings: one of `MODES`, or a variant of it.
   """
@@ -166,9 +168,9 @@ def solve(
   return _solve_penalised(reward, size, areas, start, settings)
 
 
-def _rewards_and_gradient(
-  energy: Callable[[jax.Array], tuple[jax.Array, Any]], parameters: jax.Array
-) -> tuple[Any, jax.Array]:
+def _logged_and_gradient(
+  energy: Callable[[jax.Array], tuple[jax.Array, Logged]], parameters: jax.Array
+) -> tuple[Logged, jax.Array]:
   (_, logged), gradient = jax.value_and_grad(energy, has_aux=True)(parameters)
   return logged, gradient
 
@@ -191,7 +193,7 @@ def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
       rewards = reward(project(_field(parameters, size, s), area, width), jnp.asarray(False))
       return -jnp.sum(rewards), rewards
 
-    rewards, gradient = _rewards_and_gradient(energy, parameters)
+    rewards, gradient = _logged_and_gradient(energy, parameters)
     # Only once the area is a are rewards those of the masks asked for.
     better = (progress == 1) & (rewards > best_rewards)
     best = jnp.where(better[:, None, None], parameters, best)
@@ -247,7 +249,7 @@ def _solve_penalised(reward, size, areas, start, s: Penalised) -> Solution:
       rewards = reward(lattice.crop(masks), (t % 2 == 0) & s.mirror)
       return jnp.sum(area_weight(t, s) * losses - rewards), (rewards, losses)
 
-    logged, gradient = _rewards_and_gradient(energy, parameters)
+    logged, gradient = _logged_and_gradient(energy, parameters)
     momentum = jnp.where(t == 0, gradient, s.momentum * momentum + (1 - s.momentum) * gradient)
     moved = jnp.clip(parameters - s.learning_rate * momentum, 0, 1)
     return (moved, momentum, parameters), logged
@@ -266,9 +268,9 @@ def render(
 
   Args:
     parameters: `[P, h, w]` in [0, 1].
-    areas: `[P]` in (0, 1).
+    areas: a `[P]`, fractions of the image in (0, 1).
     size: (H, W) of the masks in pixels.
-    settings: of the mode that found the parameters.
+    settings: those of the mode that found the parameters.
 
   Returns:
     `[P, H, W]` in [0, 1].

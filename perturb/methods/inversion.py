@@ -7,19 +7,20 @@ Smooth Masks", ICCV 2019, eq. 12; Olah, Mordvintsev and Schubert, "Feature Visua
 """
 
 from collections.abc import Callable, Sequence
+import dataclasses
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from perturb.base import Images, check_images
+from perturb.base import Images, check_images, key_or_default
 from perturb.compiled import compiled
 from perturb.errors import UserError
-from perturb.methods.meaningful import total_variation
 from perturb.nets.layer_gradients import network_of
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.fourier import images_of, random_spectra
+from perturb.ops.masks import total_variation
 from perturb.ops.views import random_view
 
 LEAST_COSINE = 0.1  # Below it the weight of the cosine does not fall.
@@ -37,26 +38,33 @@ class Inversion(NamedTuple):
   values: jax.Array
 
 
+@dataclasses.dataclass(frozen=True)
+class _Ascent:
+  """How an objective is climbed; see `feature_inversion`."""
+
+  steps: int
+  learning_rate: float
+  decay: float
+  robust: bool
+
+
 def _climb(
   net: Pretrained,
   objective: Callable[[jax.Array], jax.Array],
   key: jax.Array,
   count: int,
-  steps: int,
-  learning_rate: float,
-  decay: float,
-  robust: bool,
+  s: _Ascent,
 ) -> Inversion:
   """Maximises an objective `[N]` of the network's input `[N, H, W, C]` over spectra."""
   size = (net.size, net.size)
   start_key, view_key = jax.random.split(key)
   # The same start for every image: a result does not depend on what it is batched with.
   spectra = jnp.repeat(random_spectra(start_key, 1, size), count, axis=0)
-  optimiser = optax.adam(learning_rate)
+  optimiser = optax.adam(s.learning_rate)
 
   def loss(spectra, step):
-    images = images_of(spectra, size, decay)
-    if robust:
+    images = images_of(spectra, size, s.decay)
+    if s.robust:
       images = random_view(jax.random.fold_in(view_key, step), images)
     values = objective(net.preprocessing.from_unit(images))
     return -values.sum(), values
@@ -67,13 +75,13 @@ def _climb(
     updates, state = optimiser.update(slope, state)
     return optax.apply_updates(spectra, updates), state, history.at[:, step].set(values)
 
-  start = (spectra, optimiser.init(spectra), jnp.zeros((count, steps)))
-  spectra, _, history = jax.lax.fori_loop(0, steps, iterate, start)
-  return Inversion(images_of(spectra, size, decay), history)
+  start = (spectra, optimiser.init(spectra), jnp.zeros((count, s.steps)))
+  spectra, _, history = jax.lax.fori_loop(0, s.steps, iterate, start)
+  return Inversion(images_of(spectra, size, s.decay), history)
 
 
 @compiled
-def _invert(net, activations, key, *, layer, power, steps, learning_rate, decay, robust):
+def _invert(net, activations, key, *, layer, power, ascent):
   wanted = activations.reshape(activations.shape[0], -1)
 
   def objective(x):
@@ -82,7 +90,7 @@ def _invert(net, activations, key, *, layer, power, steps, learning_rate, decay,
     cosine = dot / jnp.maximum(jnp.linalg.norm(found, axis=1), 1e-6)
     return dot * jnp.maximum(cosine, LEAST_COSINE) ** power if power else dot
 
-  return _climb(net, objective, key, len(activations), steps, learning_rate, decay, robust)
+  return _climb(net, objective, key, len(activations), ascent)
 
 
 def feature_inversion(
@@ -102,13 +110,14 @@ def feature_inversion(
   Args:
     net: a network of `perturb.nets`.
     activations: `[N, h, w, c]` of the layer, for an image of the network's size.
-    layer: its name.
-    key: of the start and of the views, the same for every image; `jax.random.key(0)` by default.
+    layer: name of the layer l.
+    key: PRNG key of the start and of the views, the same for every image; `jax.random.key(0)` by
+      default.
     power: p of a . Phi_l(I) max(0.1, a . Phi_l(I) / ||Phi_l(I)||)^p; more keeps closer to a's
       direction.
-    steps: of Adam.
-    learning_rate: of Adam.
-    decay: of the spectrum, see `perturb.fourier`.
+    steps: T, number of Adam's iterations.
+    learning_rate: step size of Adam, in the units of the spectrum.
+    decay: exponent by which high frequencies count less, see `perturb.ops.fourier.images_of`.
     robust: whether each step sees a random shift, scale and rotation.
 
   Returns:
@@ -125,13 +134,10 @@ def feature_inversion(
   return _invert(
     net,
     activations,
-    jax.random.key(0) if key is None else key,
+    key_or_default(key),
     layer=layer,
     power=power,
-    steps=steps,
-    learning_rate=learning_rate,
-    decay=decay,
-    robust=robust,
+    ascent=_Ascent(steps, learning_rate, decay, robust),
   )
 
 
@@ -148,13 +154,13 @@ def caricature(
 
 
 @compiled
-def _maximise(net, channels, key, *, layer, steps, learning_rate, decay, robust):
+def _maximise(net, channels, key, *, layer, ascent):
   def objective(x):
     found = net.activations(x, (layer,))[layer]
     means = found.reshape(found.shape[0], -1, found.shape[-1]).mean(1)
     return jnp.take_along_axis(means, channels[:, None], axis=1)[:, 0]
 
-  return _climb(net, objective, key, len(channels), steps, learning_rate, decay, robust)
+  return _climb(net, objective, key, len(channels), ascent)
 
 
 def activation_maximisation(
@@ -186,12 +192,9 @@ def activation_maximisation(
   return _maximise(
     net,
     jnp.asarray(channels, jnp.int32),
-    jax.random.key(0) if key is None else key,
+    key_or_default(key),
     layer=layer,
-    steps=steps,
-    learning_rate=learning_rate,
-    decay=decay,
-    robust=robust,
+    ascent=_Ascent(steps, learning_rate, decay, robust),
   )
 
 
@@ -242,13 +245,13 @@ def pixel_inversion(
 
   Args:
     net: a network of `perturb.nets`.
-    x: preprocessed images `[N, H, W, C]`, or one.
-    layer: its name.
-    key: of the start; `jax.random.key(0)` by default.
-    steps: of SGD.
-    learning_rate: of SGD.
-    norm_weight: w_n.
-    tv_weight: w_tv, of the sum of squared differences.
+    x: preprocessed images `[N, H, W, C]`, or one `[H, W, C]`.
+    layer: name of the layer l.
+    key: PRNG key of the start, the same for every image; `jax.random.key(0)` by default.
+    steps: T, number of SGD's iterations.
+    learning_rate: how far a unit of gradient moves a pixel, in the units of the network's input.
+    norm_weight: w_n, what the sixth power of the 6-norm counts.
+    tv_weight: w_tv, what the sum of squared differences between neighbouring pixels counts.
 
   Returns:
     An `Inversion`; its images cut to [0, 1].
@@ -262,7 +265,7 @@ def pixel_inversion(
   found, losses = _invert_pixels(
     net,
     activations,
-    jax.random.key(0) if key is None else key,
+    key_or_default(key),
     layer=layer,
     steps=steps,
     learning_rate=learning_rate,

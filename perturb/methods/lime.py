@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import SCORES, Function, Images, Score, Target, check_images, check_targets
+from perturb.base import SCORES, Function, Images, Score, Target, check_arguments, key_or_default
 from perturb.chunks import default_forward_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
@@ -23,7 +23,7 @@ class LimeResult(NamedTuple):
   Attributes:
     heatmap: `[B, H, W]`, the weight of each pixel's superpixel.
     weights: `[B, S]`, zero beyond an image's number of superpixels.
-    intercept: `[B]`.
+    intercept: `[B]`, the model's score of the image with no superpixel on.
     fit: `[B]`, the weighted share of the score's variance that the model explains (R^2).
     segments: int32 `[B, H, W]`, the superpixels.
   """
@@ -49,10 +49,10 @@ def weighted_ridge(
   """min_b,beta sum_n w_n (y_n - b - z_n beta)^2 + ridge ||beta||^2.
 
   Args:
-    features: z `[N, S]`.
-    values: y `[N]`.
-    weights: w `[N]`.
-    ridge: of beta; the intercept is free.
+    features: z `[N, S]`, what the model is linear in.
+    values: y `[N]`, what it shall give.
+    weights: w `[N]`, how much each sample counts.
+    ridge: strength of the penalty on beta; the intercept b has none.
 
   Returns:
     (beta `[S]`, b, R^2).
@@ -66,23 +66,36 @@ def weighted_ridge(
   return beta, mean_y - mean_z @ beta, 1 - rest / jnp.where(spread == 0, 1, spread)
 
 
-@compiled
-def _lime(f, x, targets, segments, counts, key, *, most, samples, width, ridge, value, chunk):
+def _sample_scores(f, x, targets, segments, draws, value: Score, chunk: int) -> jax.Array:
+  """The score of each image with the segments that a draw `[N, S]` switches on: `[B, N]`."""
+  images, (samples, most) = len(x), draws.shape
   fill = jax.vmap(lambda image, parts: _segment_means(image, parts, most))(x, segments)
-  draws = jax.random.bernoulli(key, 0.5, (samples, most)).at[0].set(True)
 
   def scores(index):
     image, draw = index // samples, index % samples
     on = jax.vmap(lambda parts, switches: switches[parts])(segments[image], draws[draw])
     return SCORES[value](f(jnp.where(on[..., None], x[image], fill[image])), targets[image])
 
-  values = mapped(scores, x.shape[0] * samples, chunk).reshape(x.shape[0], samples)
+  return mapped(scores, images * samples, chunk).reshape(images, samples)
+
+
+def _proximity(switches: jax.Array, count: jax.Array, width: float) -> jax.Array:
+  """pi(z) = sqrt(exp(-d^2 / width^2)) of samples `[N, S]`: `[N]`.
+
+  d is the cosine distance to the whole image, which has `count` superpixels.
+  """
+  distance = 1 - jnp.sqrt(switches.sum(1) / count)
+  return jnp.sqrt(jnp.exp(-jnp.square(distance / width)))
+
+
+@compiled
+def _lime(f, x, targets, segments, counts, key, *, most, samples, width, ridge, value, chunk):
+  draws = jax.random.bernoulli(key, 0.5, (samples, most)).at[0].set(True)
+  values = _sample_scores(f, x, targets, segments, draws, value, chunk)
 
   def fit(values, count):
     switches = draws * (jnp.arange(most) < count)
-    distance = 1 - jnp.sqrt(switches.sum(1) / count)  # Cosine distance to the whole image.
-    weights = jnp.sqrt(jnp.exp(-jnp.square(distance / width)))
-    return weighted_ridge(switches, values, weights, ridge)
+    return weighted_ridge(switches, values, _proximity(switches, count, width), ridge)
 
   beta, intercept, explained = jax.vmap(fit)(values, counts)
   heat = jax.vmap(lambda weights, parts: weights[parts])(beta, segments)
@@ -109,14 +122,13 @@ def lime(
   authors' code.
 
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`; no gradient is taken.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
+    f, x, target: see `perturb.base`; f is any function, of which no gradient is taken.
     segments: integers from 0 `[B, H, W]` or `[H, W]`; by default `superpixels(x)`.
-    key: of the samples, which are the same for every image; `jax.random.key(0)` by default.
-    samples: N; the first is the whole image.
-    width: of the kernel.
-    ridge: strength of the penalty on the weights.
+    key: PRNG key of the samples, which are the same for every image; `jax.random.key(0)` by
+      default.
+    samples: N, the number of samples; the first is the whole image.
+    width: width of the kernel that weighs the samples, as a cosine distance.
+    ridge: strength of the penalty on the squares of the model's weights.
     value: the softmax 'probability' of the target, or the 'score' f gives.
     chunk: samples that go through f at once; by default as many as suit the machine.
 
@@ -124,7 +136,7 @@ def lime(
     A `LimeResult`.
 
   Raises:
-    UserError: for a wrong target, segments that do not fit, or no samples.
+    UserError: for segments that do not fit, or fewer than two samples.
   """
   check_choice('value', value, list(SCORES))
   if samples < 2 or width <= 0 or ridge < 0:
@@ -132,8 +144,7 @@ def lime(
       'samples must be at least 2, width positive and ridge not negative, '
       f'not {samples}, {width}, {ridge}'
     )
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   parts, counts = check_segments(segments, x)
   return _lime(
     f,
@@ -141,7 +152,7 @@ def lime(
     targets,
     parts,
     counts,
-    jax.random.key(0) if key is None else key,
+    key_or_default(key),
     most=int(counts.max()),
     samples=samples,
     width=width,

@@ -23,11 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from perturb.base import Function, Images, Target, check_images, check_targets, class_scores
+from perturb.base import Function, Images, Target, check_arguments, class_scores, key_or_default
 from perturb.chunks import default_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
-from perturb.ops.masks import gaussian_field
+from perturb.ops.masks import gaussian_field, total_variation
 from perturb.ops.perturbations import blur, blur_pyramid, check_fade_to, fade_pyramid, perturb
 
 Game = Literal['delete', 'preserve']
@@ -49,8 +49,8 @@ class MeaningfulResult(NamedTuple):
     masks: `[B, H, W]` in [0, 1]: m, 1 where the image is kept.
     parameters: `[B, h, w]`, the masks before upsampling.
     scores: `[B]`, what the objective is of the perturbed image: probability or score.
-    full_scores: `[B]`, of the image.
-    blank_scores: `[B]`, of the fully perturbed image.
+    full_scores: `[B]`, the same of the image.
+    blank_scores: `[B]`, the same of the fully perturbed image.
     losses: `[B, T]`, what was minimised, at each iteration.
   """
 
@@ -84,14 +84,22 @@ class _Settings:
   fade_to: tuple[float, ...]
   noise: float
 
+  def __post_init__(self) -> None:
+    check_choice('mode', self.mode, get_args(Mode))
+    check_choice('game', self.game, get_args(Game))
+    check_choice('objective', self.objective, get_args(Objective))
+    for perturbation in self.perturbations:
+      check_choice('perturbation', perturbation, get_args(Perturbation))
+    if self.start is not None:
+      check_choice('start', self.start, get_args(Start))
+    for name in ('iterations', 'step', 'jitter'):
+      if getattr(self, name) < 1:
+        raise UserError(f'{name} must be at least 1, not {getattr(self, name)}')
 
-def total_variation(masks: jax.Array, beta: float) -> jax.Array:
-  """sum_u ||grad m(u)||^beta of forward differences, zero at the last row and column: `[...]`."""
-  down = jnp.pad(jnp.diff(masks, axis=-2), [(0, 0)] * (masks.ndim - 2) + [(0, 1), (0, 0)])
-  across = jnp.pad(jnp.diff(masks, axis=-1), [(0, 0)] * (masks.ndim - 2) + [(0, 0), (0, 1)])
-  squares = down**2 + across**2
-  flat = squares == 0
-  return jnp.where(flat, 0, jnp.where(flat, 1, squares) ** (beta / 2)).sum((-2, -1))
+
+def _lattice_shape(size: tuple[int, int], step: int) -> tuple[int, int]:
+  """(h, w) of the masks' parameters."""
+  return math.ceil(size[0] / step), math.ceil(size[1] / step)
 
 
 def pillow_blur_matrix(size: int, sigma: float) -> np.ndarray:
@@ -157,17 +165,6 @@ def jittered(pyramids: jax.Array, offset: jax.Array, jitter: int, mode: Mode) ->
   return jax.lax.dynamic_slice(larger, first, pyramids.shape)
 
 
-def _objective(
-  outputs: jax.Array, targets: jax.Array, top: jax.Array, objective: Objective
-) -> jax.Array:
-  """`[P]` of outputs `[P, K]`, targets `[P]` and the five classes predicted `[P, 5]`."""
-  scores = class_scores(outputs)
-  if objective != 'score':
-    scores = jax.nn.softmax(scores)
-  chosen = top if objective == 'top5' else targets[:, None]
-  return jnp.take_along_axis(scores, chosen, axis=1).sum(1)
-
-
 def _circles(size: tuple[int, int]) -> jax.Array:
   """Soft discs in the middle, `[CIRCLES, H, W]`, from nothing to nearly everything."""
   rows, columns = (np.arange(n) - (n - 1) / 2 for n in size)
@@ -178,99 +175,186 @@ def _circles(size: tuple[int, int]) -> jax.Array:
   return blur(jnp.asarray(hard, jnp.float32)[..., None], softness)[..., 0]
 
 
-def _circle_start(value, size, shape, s: _Settings, full, blank) -> jax.Array:
+@dataclasses.dataclass(frozen=True)
+class _Problem:
+  """P images that are solved side by side.
+
+  Attributes:
+    f: the network, see `perturb.base`.
+    x: the images `[P, H, W, C]`.
+    targets: `[P]`, the classes.
+    predicted: `[P, 5]`, the five classes of the largest scores.
+    pyramids: those of each perturbation, the noise as the first iteration draws it.
+    noise_key: the key that gives each iteration that of its noise.
+    jitter_key: the key that gives each iteration that of its jitter.
+    settings: what is minimised, and how.
+  """
+
+  f: Function
+  x: jax.Array
+  targets: jax.Array
+  predicted: jax.Array
+  pyramids: dict[Perturbation, jax.Array]
+  noise_key: jax.Array
+  jitter_key: jax.Array
+  settings: _Settings
+
+  @property
+  def size(self) -> tuple[int, int]:
+    return self.x.shape[1], self.x.shape[2]
+
+  @property
+  def parameters_shape(self) -> tuple[int, int, int]:
+    return self.x.shape[0], *_lattice_shape(self.size, self.settings.step)
+
+
+def _problem(
+  f: Function,
+  x: jax.Array,
+  targets: jax.Array,
+  noise_key: jax.Array,
+  jitter_key: jax.Array,
+  s: _Settings,
+) -> _Problem:
+  scores = class_scores(f(x))
+  predicted = jax.lax.top_k(scores, min(5, scores.shape[1]))[1]
+  first_noise = jax.random.fold_in(noise_key, 0)
+  pyramids = {p: _pyramids(x, p, first_noise, s) for p in s.perturbations}
+  return _Problem(f, x, targets, predicted, pyramids, noise_key, jitter_key, s)
+
+
+def _pyramids_at(problem: _Problem, perturbation: Perturbation, iteration: jax.Array) -> jax.Array:
+  """The pyramids of an iteration: the noise is new at each."""
+  if perturbation != 'noise':
+    return problem.pyramids[perturbation]
+  key = jax.random.fold_in(problem.noise_key, iteration)
+  return _pyramids(problem.x, perturbation, key, problem.settings)
+
+
+def _objective(problem: _Problem, pyramids: jax.Array, masks: jax.Array) -> jax.Array:
+  """f_c(Phi(x; m)) of masks `[P, H, W]`: `[P]`, a score or a probability."""
+  scores = class_scores(problem.f(perturb(pyramids, masks)))
+  objective = problem.settings.objective
+  if objective != 'score':
+    scores = jax.nn.softmax(scores)
+  chosen = problem.predicted if objective == 'top5' else problem.targets[:, None]
+  return jnp.take_along_axis(scores, chosen, axis=1).sum(1)
+
+
+def _still_objective(problem: _Problem, masks: jax.Array) -> jax.Array:
+  """Mean of f_c over the perturbations, without jitter: `[P]`; masks broadcast to `[P, H, W]`."""
+  masks = jnp.broadcast_to(masks, problem.x.shape[:3])
+  perturbations = problem.settings.perturbations
+  values = (_objective(problem, problem.pyramids[p], masks) for p in perturbations)
+  return sum(values, jnp.zeros(())) / len(perturbations)
+
+
+def _jittered_objective(problem: _Problem, masks: jax.Array, iteration: jax.Array) -> jax.Array:
+  """Mean of f_c over the perturbations, at the jitter of an iteration: `[P]`."""
+  s = problem.settings
+  key = jax.random.fold_in(problem.jitter_key, iteration)
+  offset = jax.random.randint(key, (2,), 0, s.jitter)
+  mean = jnp.zeros(())
+  for perturbation in s.perturbations:
+    pyramids = _pyramids_at(problem, perturbation, iteration)
+    if s.jitter > 1:
+      pyramids = jittered(pyramids, offset, s.jitter, s.mode)
+    mean += _objective(problem, pyramids, masks) / len(s.perturbations)
+  return mean
+
+
+def _smallest_circle(problem: _Problem, full: jax.Array, blank: jax.Array) -> jax.Array:
   """The smallest circle that suppresses (or preserves) 99 % of the score, as parameters."""
+  s, size = problem.settings, problem.size
   circles = _circles(size)
   deleting = s.game == 'delete'
-  scores = jax.lax.map(lambda circle: value(1 - circle if deleting else circle), circles)
+  scores = jax.lax.map(
+    lambda circle: _still_objective(problem, 1 - circle if deleting else circle), circles
+  )
   reference = scores[-1] if s.mode == 'released' and deleting else blank
   share = (scores - reference) / jnp.where(full == reference, 1, full - reference)
   enough = share < 1 - SUPPRESSION if deleting else share > SUPPRESSION
   first = jnp.where(enough.any(0), jnp.argmax(enough, axis=0), CIRCLES - 1)  # [P]
-  nodes = [
-    np.minimum(np.arange(n) * s.step + s.step // 2, m - 1) for n, m in zip(shape, size, strict=True)
-  ]
-  chosen = circles[first][:, nodes[0]][:, :, nodes[1]]
+  rows, columns = (
+    np.minimum(np.arange(n) * s.step + s.step // 2, m - 1)
+    for n, m in zip(problem.parameters_shape[1:], size, strict=True)
+  )
+  chosen = circles[first][:, rows][:, :, columns]
   return 1 - chosen if deleting else chosen
 
 
-def _solve(f, x, targets, key, given, s: _Settings) -> MeaningfulResult:
-  """P problems at once: x `[P, H, W, C]`; given `[P, h, w]` or None."""
-  size = (x.shape[1], x.shape[2])
-  shape = tuple(math.ceil(n / s.step) for n in size)
-  noise_key, jitter_key, start_key = jax.random.split(key, 3)
-  scores = class_scores(f(x))
-  top = jax.lax.top_k(scores, min(5, scores.shape[1]))[1]
+def _start(problem: _Problem, key: jax.Array, full: jax.Array, blank: jax.Array) -> jax.Array:
+  """The parameters `[P, h, w]` of the start by name."""
+  shape = problem.parameters_shape
+  match problem.settings.start:
+    case 'circle':
+      return _smallest_circle(problem, full, blank)
+    case 'random':  # The same for every image: a result does not depend on its batch.
+      return jnp.broadcast_to(jax.random.uniform(key, shape[1:]), shape)
+  return jnp.ones(shape)
 
-  def value_of(masks, pyramids):
-    seen = perturb(pyramids, masks)
-    return _objective(f(seen), targets, top, s.objective)
 
-  fixed = {p: _pyramids(x, p, noise_key, s) for p in s.perturbations if p != 'noise'}
+def _losses(parameters: jax.Array, iteration: jax.Array, problem: _Problem) -> jax.Array:
+  """What eq. 4 minimises, at the jitter and noise of an iteration: `[P]`."""
+  s = problem.settings
+  value = _jittered_objective(problem, upsample(parameters, problem.size, s), iteration)
+  deleted = 1 - parameters if s.game == 'delete' else parameters
+  norm = jnp.abs(deleted).sum((1, 2))
+  sign = 1 if s.game == 'delete' else -1
+  return s.l1 * norm + s.tv * total_variation(parameters, s.beta) + sign * value
 
-  def pyramids_at(perturbation, iteration):
-    if perturbation in fixed:
-      return fixed[perturbation]
-    return _pyramids(x, perturbation, jax.random.fold_in(noise_key, iteration), s)
 
-  still = [pyramids_at(p, 0) for p in s.perturbations]
-
-  def mean_value(masks):
-    masks = jnp.broadcast_to(masks, (x.shape[0], *size))
-    return sum(value_of(masks, pyramids) for pyramids in still) / len(still)
-
-  full, blank = mean_value(jnp.ones(size)), mean_value(jnp.zeros(size))
-  if given is not None:
-    start = given
-  elif s.start == 'circle':
-    start = _circle_start(mean_value, size, shape, s, full, blank)
-  elif s.start == 'random':
-    start = jnp.broadcast_to(jax.random.uniform(start_key, shape), (x.shape[0], *shape))
-  else:
-    start = jnp.ones((x.shape[0], *shape))
-
-  def loss(parameters, iteration):
-    masks = upsample(parameters, size, s)
-    offset = jax.random.randint(
-      jax.random.fold_in(jitter_key, iteration), (2,), 0, max(s.jitter, 1)
-    )
-    value = 0.0
-    for perturbation in s.perturbations:
-      pyramids = pyramids_at(perturbation, iteration)
-      if s.jitter > 1:
-        pyramids = jittered(pyramids, offset, s.jitter, s.mode)
-      value += value_of(masks, pyramids) / len(s.perturbations)
-    deleted = 1 - parameters if s.game == 'delete' else parameters
-    size_of = jnp.abs(deleted).sum((1, 2))
-    sign = 1 if s.game == 'delete' else -1
-    losses = s.l1 * size_of + s.tv * total_variation(parameters, s.beta) + sign * value
-    return losses.sum(), losses
-
+def _minimise(problem: _Problem, start: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Adam, with m cut to [0, 1]: parameters `[P, h, w]`, and the losses `[P, T]` on the way."""
+  s = problem.settings
   optimiser = optax.adam(s.learning_rate)
+
+  def energy(parameters, iteration):
+    losses = _losses(parameters, iteration, problem)
+    return losses.sum(), losses
 
   def iterate(iteration, carry):
     parameters, state, history = carry
-    slope, losses = jax.grad(loss, has_aux=True)(parameters, iteration)
+    slope, losses = jax.grad(energy, has_aux=True)(parameters, iteration)
     updates, state = optimiser.update(slope, state)
     parameters = jnp.clip(optax.apply_updates(parameters, updates), 0, 1)
     return parameters, state, history.at[:, iteration].set(losses)
 
-  history = jnp.zeros((x.shape[0], s.iterations))
-  parameters, _, history = jax.lax.fori_loop(
-    0, s.iterations, iterate, (start, optimiser.init(start), history)
-  )
-  masks = jnp.clip(upsample(parameters, size, s), 0, 1)
+  history = jnp.zeros((start.shape[0], s.iterations))
+  first = (start, optimiser.init(start), history)
+  parameters, _, history = jax.lax.fori_loop(0, s.iterations, iterate, first)
+  return parameters, history
+
+
+def _solve(f, x, targets, key, given, s: _Settings) -> MeaningfulResult:
+  """P problems at once: x `[P, H, W, C]`; given `[P, h, w]`, or None for the start by name."""
+  noise_key, jitter_key, start_key = jax.random.split(key, 3)
+  problem = _problem(f, x, targets, noise_key, jitter_key, s)
+  full = _still_objective(problem, jnp.ones(problem.size))
+  blank = _still_objective(problem, jnp.zeros(problem.size))
+  start = _start(problem, start_key, full, blank) if given is None else given
+  parameters, losses = _minimise(problem, start)
+  masks = jnp.clip(upsample(parameters, problem.size, s), 0, 1)
   heatmap = 1 - masks if s.game == 'delete' else masks
-  return MeaningfulResult(heatmap, masks, parameters, mean_value(masks), full, blank, history)
+  scores = _still_objective(problem, masks)
+  return MeaningfulResult(heatmap, masks, parameters, scores, full, blank, losses)
 
 
 @compiled
 def _meaningful(f, x, targets, key, given, *, settings, chunk):
-  def some(index):
-    start = None if given is None else given[index]
-    return _solve(f, x[index], targets[index], key, start, settings)
+  def solve_some(images):
+    start = None if given is None else given[images]
+    return _solve(f, x[images], targets[images], key, start, settings)
 
-  return mapped(some, x.shape[0], chunk)
+  return mapped(solve_some, x.shape[0], chunk)
+
+
+def _given_start(start: jax.Array | np.ndarray, x: jax.Array, step: int) -> jax.Array:
+  shape = (x.shape[0], *_lattice_shape((x.shape[1], x.shape[2]), step))
+  try:
+    return jnp.broadcast_to(jnp.asarray(start, jnp.float32), shape)
+  except ValueError as error:
+    raise UserError(f'start must have the shape {shape}, not {np.shape(start)}') from error
 
 
 def meaningful_perturbation(
@@ -303,36 +387,34 @@ def meaningful_perturbation(
   with m cut to [0, 1] after each step; both norms are of the low-resolution mask.
 
   Example:
-    >>> result = meaningful_perturbation(net, x, 285)
-    >>> result.heatmap.shape
-    (1, 224, 224)
+    >>> result = perturb.meaningful_perturbation(net, x, cat, iterations=20)
+    >>> result.heatmap.shape, result.losses.shape
+    ((1, 32, 32), (1, 20))
 
   Args:
-    f: any differentiable function of images `[N, H, W, C]` to scores `[N, K]`, before the softmax.
-    x: images `[B, H, W, C]` as f takes them, or one image.
-    target: index of the class, one for all images or `[B]`.
-    key: of the jitter, the noise and a random start, the same for every image; `jax.random.key(0)`
-      by default.
+    f, x, target: see `perturb.base`; f is any differentiable function.
+    key: PRNG key of the jitter, the noise and a random start, the same for every image;
+      `jax.random.key(0)` by default.
     mode: 'paper' or 'released', see this module.
-    game: 'delete' or 'preserve'.
-    perturbation: 'blur', 'constant' (to `fade_to`) or 'noise' (new at each iteration); or several,
-      whose mean is taken.
+    game: 'delete' what the network sees, or 'preserve' it.
+    perturbation: 'blur'; 'constant', a fade to `fade_to` that other methods call 'fade'; or
+      'noise', new at each iteration. Of several the mean is taken.
     objective: the softmax 'probability' of the target; 'top5': the sum of those of the five classes
       predicted, as for localisation and pointing (with l1=1e-3 and beta=2); or the 'score' f gives.
     start: 'circle': the smallest in the middle that takes (or keeps) 99 % of the score; 'random',
       'ones'; or parameters that broadcast to `[B, h, w]`.
-    iterations: N.
-    learning_rate: gamma.
-    l1: lambda_1.
-    tv: lambda_2.
+    iterations: N, the number of Adam's steps.
+    learning_rate: gamma, step size of Adam in the units of the mask.
+    l1: lambda_1, what each parameter that is deleted (or preserved) counts.
+    tv: lambda_2, what the total variation counts.
     beta: exponent of the total variation.
     step: delta, pixels of the image for each parameter.
     mask_sigma: sigma_m of the mask's upsampling, in pixels.
     jitter: tau; offsets are whole pixels in [0, tau), one a step. 1 for none.
     sigma_max: sigma_0 of the strongest blur, in pixels.
-    fade_to: the constant for each channel, or one for all, in the units of x.
-    noise: standard deviation of the noise, in the units of x.
-    chunk: images solved side by side; by default as many as suit the machine.
+    fade_to: the constant of a fade, one value for each channel or one for all, in the units of x.
+    noise: sigma of the noise, in the units of x.
+    chunk: how many images are solved side by side; by default as many as suit the machine.
 
   Returns:
     A `MeaningfulResult`.
@@ -340,54 +422,32 @@ def meaningful_perturbation(
   Raises:
     UserError: names the argument that does not fit and what would.
   """
-  for name, value, choices in (
-    ('mode', mode, Mode),
-    ('game', game, Game),
-    ('objective', objective, Objective),
-  ):
-    check_choice(name, value, get_args(choices))
-  perturbations = (perturbation,) if isinstance(perturbation, str) else tuple(perturbation)
-  for each in perturbations:
-    check_choice('perturbation', each, get_args(Perturbation))
-  for name, number in (('iterations', iterations), ('step', step), ('jitter', jitter)):
-    if number < 1:
-      raise UserError(f'{name} must be at least 1, not {number}')
-  x = check_images(x)
+  settings = _Settings(
+    mode,
+    game,
+    (perturbation,) if isinstance(perturbation, str) else tuple(perturbation),
+    objective,
+    start if isinstance(start, str) else None,
+    iterations,
+    learning_rate,
+    l1,
+    tv,
+    beta,
+    step,
+    mask_sigma,
+    jitter,
+    sigma_max,
+    tuple(map(float, fade_to)),
+    noise,
+  )
+  x, targets = check_arguments(f, x, target)
   check_fade_to(fade_to, x)
-  targets = check_targets(f, x, target)
-  given, named = None, None
-  if isinstance(start, str):
-    check_choice('start', start, get_args(Start))
-    named = start
-  else:
-    shape = (x.shape[0], *(math.ceil(n / step) for n in x.shape[1:3]))
-    try:
-      given = jnp.broadcast_to(jnp.asarray(start, jnp.float32), shape)
-    except ValueError as error:
-      raise UserError(f'start must have the shape {shape}, not {np.shape(start)}') from error
   return _meaningful(
     f,
     x,
     targets,
-    jax.random.key(0) if key is None else key,
-    given,
-    settings=_Settings(
-      mode,
-      game,
-      perturbations,
-      objective,
-      named,
-      iterations,
-      learning_rate,
-      l1,
-      tv,
-      beta,
-      step,
-      mask_sigma,
-      jitter,
-      sigma_max,
-      tuple(map(float, fade_to)),
-      noise,
-    ),
+    key_or_default(key),
+    None if isinstance(start, str) else _given_start(start, x, step),
+    settings=settings,
     chunk=min(chunk or default_chunk(x.shape[1:3]), x.shape[0]),
   )

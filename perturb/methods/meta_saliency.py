@@ -4,14 +4,13 @@ Source: Rebuffi, Fong, Ji and Vedaldi, "There and Back Again: Revisiting Backpro
 Methods", CVPR 2020, section 4.4.
 """
 
-from collections.abc import Callable
 import dataclasses
 from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 
-from perturb.base import Images, Target, check_images, check_targets, class_scores
+from perturb.base import Images, Method, Target, check_arguments, class_scores
 from perturb.compiled import compiled
 from perturb.errors import check_choice
 from perturb.nets.layer_gradients import network_of
@@ -48,7 +47,7 @@ def _meta(net, x, targets, *, method, rate, options):
 
 
 def meta_saliency(
-  method: Callable[..., jax.Array],
+  method: Method,
   net: Pretrained,
   x: Images,
   target: Target,
@@ -65,17 +64,17 @@ def meta_saliency(
   they share with the others.
 
   Example:
-    >>> meta_saliency(perturb.linear_approximation, net, x, 285, layer='head')
+    >>> heatmap = perturb.meta_saliency(perturb.linear_approximation, net, x, cat, layer='relu3')
+    >>> heatmap.shape
+    (1, 32, 32)
 
   Args:
-    method: `method(net, x, target, **options) -> [B, H, W]`.
-    net: a network of `perturb.nets`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
-    epsilon: length of the step.
+    method: a method that returns a heatmap; see `perturb.base.Method`.
+    net, x, target: see `perturb.base`; net is a network of `perturb.nets`.
+    epsilon: learning rate of the step, how far a unit of gradient moves a parameter.
     mode: 'paper' goes 2 epsilon; 'released', as the authors' code, epsilon.
-    ascent: away from the class: what would degrade the network.
-    **options: of the method.
+    ascent: whether the step goes away from the class, which would degrade the network.
+    **options: what else the method is called with.
 
   Returns:
     `[B, H, W]`.
@@ -85,7 +84,6 @@ def meta_saliency(
   """
   check_choice('mode', mode, get_args(Mode))
   net = network_of(net, 'meta-saliency')
-  x = check_images(x)
-  targets = check_targets(net, x, target)
+  x, targets = check_arguments(net, x, target)
   rate = epsilon * (2 if mode == 'paper' else 1) * (-1 if ascent else 1)
   return _meta(net, x, targets, method=method, rate=rate, options=options)

@@ -5,7 +5,7 @@ deleted in the gradient domain; here it is blurred or faded. Shapes: B images, S
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +17,13 @@ from perturb.base import (
   Images,
   Score,
   Target,
-  check_images,
-  check_targets,
+  check_arguments,
   class_scores,
 )
 from perturb.compiled import compiled
 from perturb.errors import check_choice
-from perturb.ops.perturbations import blank
+from perturb.ops.perturbations import Perturbation, blank
 from perturb.ops.superpixels import check_segments
-
-Perturbation = Literal['blur', 'fade']
 
 
 class MinimalImage(NamedTuple):
@@ -37,9 +34,9 @@ class MinimalImage(NamedTuple):
       segment was deleted.
     mask: `[B, H, W]`, 1 for the segments of the minimal image.
     images: `[B, H, W, C]`, the minimal images.
-    scores: `[B]`, their scores.
+    scores: `[B]`, the minimal images' scores, or probabilities.
     deleted: `[B]`, how many segments were deleted.
-    segments: int32 `[B, H, W]`.
+    segments: int32 `[B, H, W]`, the segments that were deleted or kept.
   """
 
   heatmap: jax.Array
@@ -50,56 +47,83 @@ class MinimalImage(NamedTuple):
   segments: jax.Array
 
 
+class _Problem(NamedTuple):
+  """An image `[H, W, C]`, its target, its segments `[H, W]`, how many, and its blank image."""
+
+  image: jax.Array
+  target: jax.Array
+  segments: jax.Array
+  segment_count: jax.Array
+  blanked: jax.Array
+
+
+class _State(NamedTuple):
+  """Which segments are kept `[S]`, when each was deleted `[S]`, how many, whether it goes on."""
+
+  kept: jax.Array
+  order: jax.Array
+  deleted: jax.Array
+  goes_on: jax.Array
+
+
+def _show(problem: _Problem, kept: jax.Array) -> jax.Array:
+  """The image `[1, H, W, C]` with some of its segments."""
+  return jnp.where(kept[problem.segments][..., None], problem.image, problem.blanked)[None]
+
+
+def _scores_without_each(
+  f: Function, problem: _Problem, kept: jax.Array, value: Score
+) -> jax.Array:
+  """The score with each segment deleted as well: `[S]`; -inf where it is deleted already."""
+
+  def score_without(segment):
+    images = _show(problem, kept.at[segment].set(False))
+    return SCORES[value](class_scores(f(images)), problem.target[None])[0]
+
+  def step(segment, scores):
+    score = jax.lax.cond(kept[segment], lambda: score_without(segment), lambda: -jnp.inf)
+    return scores.at[segment].set(score)
+
+  return jax.lax.fori_loop(0, len(kept), step, jnp.full(len(kept), -jnp.inf))
+
+
+def _keeps_class(f: Function, problem: _Problem, kept: jax.Array) -> jax.Array:
+  return class_scores(f(_show(problem, kept)))[0].argmax() == problem.target
+
+
+def _delete_one(f: Function, problem: _Problem, value: Score, state: _State) -> _State:
+  """Deletes the least important segment; the state as it was, if that changes the class."""
+  kept, order, deleted, _ = state
+  segment = jnp.argmax(_scores_without_each(f, problem, kept, value))
+  fewer = kept.at[segment].set(False)
+  still = _keeps_class(f, problem, fewer) & (deleted + 1 < problem.segment_count)
+  return _State(
+    jnp.where(still, fewer, kept),
+    jnp.where(still, order.at[segment].set(deleted), order),
+    jnp.where(still, deleted + 1, deleted),
+    still,
+  )
+
+
+def _minimise(f: Function, problem: _Problem, most: int, value: Score) -> MinimalImage:
+  """The minimal image of one image, of which `most` is at least the number of segments."""
+  kept = jnp.arange(most) < problem.segment_count
+  first = _State(kept, jnp.full(most, most), jnp.int32(0), _keeps_class(f, problem, kept))
+  kept, order, deleted, _ = jax.lax.while_loop(
+    lambda state: state.goes_on, lambda state: _delete_one(f, problem, value, state), first
+  )
+  rank = jnp.where(kept, 1.0, (order + 1) / (deleted + 1))
+  minimal = _show(problem, kept)
+  score = SCORES[value](f(minimal), problem.target[None])[0]
+  segments = problem.segments
+  mask = kept[segments].astype(jnp.float32)
+  return MinimalImage(rank[segments], mask, minimal[0], score, deleted, segments)
+
+
 @compiled
-def _minimal(f, x, targets, segments, counts, fill, *, most, value):
-  def show(image, parts, blanked, kept):
-    return jnp.where(kept[parts][..., None], image, blanked)[None]
-
-  def one(problem):
-    image, target, parts, count, blanked = problem
-
-    def outputs(kept):
-      return class_scores(f(show(image, parts, blanked, kept)))
-
-    def try_each(kept):
-      """The scores `[S]` with each segment deleted; -inf where it is deleted already."""
-
-      def step(segment, scores):
-        tried = jax.lax.cond(
-          kept[segment],
-          lambda: SCORES[value](outputs(kept.at[segment].set(False)), target[None])[0],
-          lambda: -jnp.inf,
-        )
-        return scores.at[segment].set(tried)
-
-      return jax.lax.fori_loop(0, most, step, jnp.full(most, -jnp.inf))
-
-    def goes_on(state):
-      return state[-1]
-
-    def delete(state):
-      kept, order, done, _ = state
-      segment = jnp.argmax(try_each(kept))
-      next_kept = kept.at[segment].set(False)
-      still = (outputs(next_kept)[0].argmax() == target) & (done + 1 < count)
-      return (
-        jnp.where(still, next_kept, kept),
-        jnp.where(still, order.at[segment].set(done), order),
-        jnp.where(still, done + 1, done),
-        still,
-      )
-
-    kept = jnp.arange(most) < count
-    start = outputs(kept)[0].argmax() == target
-    never = jnp.full(most, most)
-    kept, order, done, _ = jax.lax.while_loop(goes_on, delete, (kept, never, 0, start))
-    rank = jnp.where(kept, 1.0, (order + 1) / (done + 1))
-    minimal = show(image, parts, blanked, kept)
-    score = SCORES[value](f(minimal), target[None])[0]
-    return rank[parts], kept[parts].astype(jnp.float32), minimal[0], score, done
-
-  heat, mask, images, scores, deleted = jax.lax.map(one, (x, targets, segments, counts, fill))
-  return MinimalImage(heat, mask, images, scores, deleted, segments)
+def _minimal_images(f, x, targets, segments, counts, blanked, *, most, value):
+  problems = _Problem(x, targets, segments, counts, blanked)
+  return jax.lax.map(lambda problem: _minimise(f, problem, most, value), problems)
 
 
 def minimal_image(
@@ -115,29 +139,27 @@ def minimal_image(
 ) -> MinimalImage:
   """Deletes, one at a time, the segment whose loss costs the least score, while the class stays.
 
-  Takes about S^2 / 2 passes an image for S segments.
+  It takes about S^2 / 2 passes an image.
 
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`; no gradient is taken.
-    x: images `[B, H, W, C]`, or one image. One that f does not put into its target class is its own
-      minimal image.
-    target: index of the class, one for all images or `[B]`.
+    f, x, target: see `perturb.base`; f is any function, of which no gradient is taken. An image
+      that f does not put into its target class is its own minimal image.
     segments: integers from 0 `[B, H, W]` or `[H, W]`; by default `superpixels(x)`.
-    perturbation: 'blur' a segment to delete it, or 'fade' it to a constant.
-    sigma_max: of the blur, in pixels.
-    fade_to: the constant for each channel, or one for all, in the units of x.
+    perturbation: 'blur' a segment to delete it, or 'fade' it to `fade_to`.
+    sigma_max: sigma of the blur, in pixels.
+    fade_to: the constant of a fade, one value for each channel or one for all, in the units of x.
     value: the 'score' f gives, or its softmax 'probability'.
 
   Returns:
     A `MinimalImage`.
 
   Raises:
-    UserError: for a wrong target, or segments that do not fit.
+    UserError: for segments that do not fit.
   """
   check_choice('perturbation', perturbation, get_args(Perturbation))
   check_choice('value', value, list(SCORES))
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   parts, counts = check_segments(segments, x)
-  fill = blank(x, perturbation, sigma_max=sigma_max, fade_to=fade_to)
-  return _minimal(f, x, targets, parts, counts, fill, most=int(counts.max()), value=value)
+  blanked = blank(x, perturbation, sigma_max=sigma_max, fade_to=fade_to)
+  most = int(counts.max())
+  return _minimal_images(f, x, targets, parts, counts, blanked, most=most, value=value)

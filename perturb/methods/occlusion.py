@@ -5,7 +5,7 @@ soft discs and those of several sizes are from Fong and Vedaldi, "Interpretable 
 Black Boxes by Meaningful Perturbation", ICCV 2017, table 2. Shapes: B images, P places.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import math
 from typing import Literal, get_args
 
@@ -13,14 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import SCORES, Function, Images, Score, Target, check_images, check_targets
+from perturb.base import SCORES, Function, Images, Score, Target, check_arguments
 from perturb.chunks import default_forward_chunk, mapped, summed
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
-from perturb.ops.perturbations import blank, blur
+from perturb.ops.perturbations import Perturbation, blank, blur
 
 Shape = Literal['square', 'disc']
-Perturbation = Literal['blur', 'fade']
 
 
 def _corners(length: int, size: int, stride: int) -> np.ndarray:
@@ -28,13 +27,20 @@ def _corners(length: int, size: int, stride: int) -> np.ndarray:
   return np.minimum(np.arange(0, length - size + stride, stride), length - size).astype(np.int32)
 
 
-def _square_masks(size: int, corners: tuple[np.ndarray, np.ndarray], shape: tuple[int, int]):
-  """Hides rows and columns: `[P, H]` and `[P, W]`, whose product is the mask of a place."""
+def _squares(size: int, stride: int, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+  """The rows and columns that a square hides: `[P, H]` and `[P, W]`, of each place."""
+  corners = [_corners(n, size, stride) for n in shape]
   places = np.stack(np.meshgrid(*corners, indexing='ij'), -1).reshape(-1, 2)
-  return [
+  rows, columns = (
     (np.arange(n) >= places[:, axis, None]) & (np.arange(n) < places[:, axis, None] + size)
     for axis, n in enumerate(shape)
-  ]
+  )
+  return rows, columns
+
+
+def _square_masks(rows: jax.Array, columns: jax.Array, index: jax.Array) -> jax.Array:
+  """The masks of some places: `[N, H, W]`, 1 where the patch hides the image."""
+  return (rows[index][:, :, None] & columns[index][:, None, :]).astype(jnp.float32)
 
 
 def disc(radius: float, softness: float, shape: tuple[int, int]) -> np.ndarray:
@@ -46,27 +52,32 @@ def disc(radius: float, softness: float, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(blur(hard, softness)[..., 0] if softness else hard[..., 0])
 
 
-def _disc_at(template: jax.Array, place: jax.Array, shape: tuple[int, int]) -> jax.Array:
-  """The template with its middle at a place (row, column): `[H, W]`."""
-  first = (shape[0] - 1 - place[0], shape[1] - 1 - place[1])
-  return jax.lax.dynamic_slice(template, first, shape)
+def _centres(shape: tuple[int, int], stride: int) -> np.ndarray:
+  """Places (row, column) `[P, 2]`, a stride apart and as far from both ends."""
+  axes = [np.arange((n - 1) % stride // 2, n, stride) for n in shape]
+  return np.stack(np.meshgrid(*axes, indexing='ij'), -1).reshape(-1, 2).astype(np.int32)
+
+
+def _disc_at(template: jax.Array, place: jax.Array) -> jax.Array:
+  """The template `[2H - 1, 2W - 1]` with its middle at a place (row, column): `[H, W]`."""
+  height, width = ((n + 1) // 2 for n in template.shape)
+  first = (height - 1 - place[0], width - 1 - place[1])
+  return jax.lax.dynamic_slice(template, first, (height, width))
+
+
+def _disc_masks(template: jax.Array, places: jax.Array, index: jax.Array) -> jax.Array:
+  """As `_square_masks`, of discs."""
+  return jax.vmap(lambda p: _disc_at(template, places[p]))(index)
 
 
 @compiled
-def _slide(f, x, targets, fill, rows, columns, templates, places, *, value, chunk):
+def _slide(f, x, targets, fill, masks_of, *, count, value, chunk):
   """Drops averaged over the masks that hide a pixel: `[B, H, W]`."""
-  shape = (x.shape[1], x.shape[2])
   full = SCORES[value](f(x), targets)
-  count = (places if rows is None else rows).shape[0]
-
-  def mask_of(place):
-    if rows is None:
-      return jax.vmap(lambda p: _disc_at(templates[0], places[p], shape))(place)
-    return (rows[place][:, :, None] & columns[place][:, None, :]).astype(x.dtype)
 
   def add(index, inside, totals):
     image, place = index // count, index % count
-    masks = mask_of(place)
+    masks = masks_of(place)
     hidden = x[image] + masks[..., None] * (fill[image] - x[image])
     drop = full[image] - SCORES[value](f(hidden), targets[image])
     weighted = masks * inside[:, None, None]
@@ -77,6 +88,22 @@ def _slide(f, x, targets, fill, rows, columns, templates, places, *, value, chun
   zeros = jnp.zeros(x.shape[:3])
   heat, mass = summed(add, (zeros, zeros), x.shape[0] * count, chunk)
   return heat / jnp.maximum(mass, 1e-6)
+
+
+def _sliding_patch(
+  shape: Shape, size: int, stride: int, softness: float, lengths: tuple[int, int]
+) -> tuple[int, Callable[[jax.Array], jax.Array]]:
+  """How many places the patch has, and a function of places `[N]` to masks `[N, H, W]`."""
+  if not 1 <= size <= min(lengths):
+    raise UserError(f'size must be 1 to {min(lengths)} pixels, the shorter side, not {size}')
+  if stride < 1:
+    raise UserError(f'stride must be at least 1 pixel, not {stride}')
+  if shape == 'square':
+    rows, columns = _squares(size, stride, lengths)
+    return len(rows), jax.tree_util.Partial(_square_masks, rows, columns)
+  places = _centres(lengths, stride)
+  template = disc(size / 2, softness, lengths)
+  return len(places), jax.tree_util.Partial(_disc_masks, template, places)
 
 
 def occlusion(
@@ -97,71 +124,48 @@ def occlusion(
   """The mean drop of the score over the places of a sliding patch that hide a pixel.
 
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`; no gradient is taken.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
+    f, x, target: see `perturb.base`; f is any function, of which no gradient is taken.
     shape: 'square'; or 'disc', with a soft edge (Fong and Vedaldi).
     size: side or diameter of the patch, in pixels.
-    stride: between neighbouring places, in pixels; the last place ends with the image.
+    stride: distance between neighbouring places, in pixels; the last place ends with the image.
     softness: sigma of the Gaussian that softens a disc, in pixels.
-    perturbation: 'fade' the patch to a constant, or 'blur' it.
-    sigma_max: of the blur, in pixels.
-    fade_to: the constant for each channel, or one for all, in the units of x; 0 is the training
-      mean of a normalised input.
-    value: drop of the 'score' f gives, or of its softmax 'probability'.
-    chunk: places that go through f at once; by default as many as suit the machine.
+    perturbation: 'fade' the patch to `fade_to`, or 'blur' it.
+    sigma_max: sigma of the blur, in pixels.
+    fade_to: the constant of a fade, one value for each channel or one for all, in the units of x; 0
+      is the training mean of a normalised input.
+    value: what drops: the 'score' f gives, or its softmax 'probability'.
+    chunk: how many places go through f at once; by default as many as suit the machine.
 
   Returns:
     `[B, H, W]`: positive where hiding a pixel costs score.
 
   Raises:
-    UserError: for a wrong target, or a patch that does not fit into the image.
+    UserError: for a patch that does not fit into the image.
   """
   check_choice('shape', shape, get_args(Shape))
   check_choice('perturbation', perturbation, get_args(Perturbation))
   check_choice('value', value, list(SCORES))
-  x = check_images(x)
-  targets = check_targets(f, x, target)
-  lengths = (x.shape[1], x.shape[2])
-  if not 1 <= size <= min(lengths):
-    raise UserError(f'size must be 1 to {min(lengths)} pixels, the shorter side, not {size}')
-  if stride < 1:
-    raise UserError(f'stride must be at least 1 pixel, not {stride}')
-  rows = columns = templates = places = None
-  if shape == 'square':
-    corners = (_corners(lengths[0], size, stride), _corners(lengths[1], size, stride))
-    rows, columns = _square_masks(size, corners, lengths)
-  else:
-    templates = disc(size / 2, softness, lengths)[None]
-    places = _centres(lengths, stride)
+  x, targets = check_arguments(f, x, target)
+  count, masks_of = _sliding_patch(shape, size, stride, softness, (x.shape[1], x.shape[2]))
   return _slide(
     f,
     x,
     targets,
     blank(x, perturbation, sigma_max=sigma_max, fade_to=fade_to),
-    rows,
-    columns,
-    templates,
-    places,
+    masks_of,
+    count=count,
     value=value,
     chunk=chunk or default_forward_chunk(x.shape[1:3]),
   )
 
 
-def _centres(shape: tuple[int, int], stride: int) -> np.ndarray:
-  """Places (row, column) `[P, 2]`, a stride apart and as far from both ends."""
-  axes = [np.arange((n - 1) % stride // 2, n, stride) for n in shape]
-  return np.stack(np.meshgrid(*axes, indexing='ij'), -1).reshape(-1, 2).astype(np.int32)
-
-
 @compiled
 def _variable(f, x, targets, fill, templates, places, *, share, value, chunk):
-  shape = (x.shape[1], x.shape[2])
   sizes, count = templates.shape[0], places.shape[0]
   full = SCORES[value](f(x), targets)
 
   def mask_of(index):
-    return _disc_at(templates[index // count], places[index % count], shape)
+    return _disc_at(templates[index // count], places[index % count])
 
   def drops(index):
     image, rest = index // (sizes * count), index % (sizes * count)
@@ -199,31 +203,28 @@ def variable_occlusion(
   one, whose centre is the point that the method gives.
 
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`.
-    x: images `[B, H, W, C]`, or one image.
-    target: index of the class, one for all images or `[B]`.
+    f, x, target: see `perturb.base`; f is any function, of which no gradient is taken.
     sizes: diameters of the discs, in pixels.
-    stride: between neighbouring centres, in pixels.
+    stride: distance between neighbouring centres, in pixels.
     softness: sigma of the Gaussian that softens the discs, in pixels.
-    share: of the occlusions that count as the most suppressive.
-    perturbation: 'blur' the disc, or 'fade' it to a constant.
-    sigma_max: of the blur, in pixels.
-    fade_to: as in `occlusion`.
-    value: as in `occlusion`.
-    chunk: as in `occlusion`.
+    share: fraction of the occlusions that count as the most suppressive.
+    perturbation: 'blur' the disc, or 'fade' it to `fade_to`.
+    sigma_max: sigma of the blur, in pixels.
+    fade_to: the constant of a fade, as in `occlusion`.
+    value: what drops, as in `occlusion`.
+    chunk: how many discs go through f at once, as in `occlusion`.
 
   Returns:
     `[B, H, W]`: the soft disc chosen, largest at its centre.
 
   Raises:
-    UserError: for a wrong target, or no sizes.
+    UserError: for no sizes.
   """
   check_choice('perturbation', perturbation, get_args(Perturbation))
   check_choice('value', value, list(SCORES))
   if not len(sizes) or min(sizes) <= 0:
     raise UserError(f'sizes must be diameters in pixels, at least one, not {sizes}')
-  x = check_images(x)
-  targets = check_targets(f, x, target)
+  x, targets = check_arguments(f, x, target)
   lengths = (x.shape[1], x.shape[2])
   return _variable(
     f,

@@ -1,4 +1,4 @@
-"""Every method by name, as `method(f, x, target, **options) -> heatmap [B, H, W]`."""
+"""Every method by name; `perturb.base` says what a method is."""
 
 from collections.abc import Callable, Collection
 import functools
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from perturb.base import Images, Method, ResultMethod, Target
 from perturb.errors import UserError, did_you_mean
 from perturb.methods import averaged_gradients as averaged
 from perturb.methods import backprop, class_activation, excitation
@@ -19,61 +20,61 @@ from perturb.methods.minimal_image import minimal_image
 from perturb.methods.occlusion import occlusion, variable_occlusion
 from perturb.methods.rise import rise
 
-Heatmap = Callable[..., jax.Array]
 
-
-class Method(NamedTuple):
+class Entry(NamedTuple):
   """A method of attribution.
 
   Attributes:
-    title: as a figure names it.
-    function: of (f, x, target, **options).
+    title: what a figure calls it.
+    function: the method itself; see `perturb.base`.
     result: whether it returns a result with a heatmap in it, and not the heatmap.
   """
 
   title: str
-  function: Callable[..., Any]
+  function: Method | ResultMethod
   result: bool = False
 
 
-METHODS: dict[str, Method] = {
-  'gradient': Method('Gradient', backprop.gradient),
-  'gradient_sum': Method('Gradient [sum]', backprop.gradient_sum),
-  'linear_approximation': Method('Linear approx.', backprop.linear_approximation),
-  'norm_grad': Method('NormGrad', backprop.norm_grad),
-  'selective_norm_grad': Method('Sel. NormGrad', backprop.selective_norm_grad),
-  'guided_backprop': Method('Guided backprop', backprop.guided_backprop),
-  'deconvnet': Method('DeconvNet', backprop.deconvnet),
-  'smooth_grad': Method('SmoothGrad', averaged.smooth_grad),
-  'integrated_gradients': Method('Integrated grad.', averaged.integrated_gradients),
-  'expected_gradients': Method('Expected grad.', averaged.expected_gradients),
-  'cam': Method('CAM', class_activation.cam),
-  'grad_cam': Method('Grad-CAM', class_activation.grad_cam),
-  'grad_cam_plus_plus': Method('Grad-CAM++', class_activation.grad_cam_plus_plus),
-  'guided_grad_cam': Method('Guided Grad-CAM', class_activation.guided_grad_cam),
-  'excitation_backprop': Method('Excitation BP', excitation.excitation_backprop),
-  'contrastive_excitation_backprop': Method(
+METHODS: dict[str, Entry] = {
+  'gradient': Entry('Gradient', backprop.gradient),
+  'gradient_sum': Entry('Gradient [sum]', backprop.gradient_sum),
+  'linear_approximation': Entry('Linear approx.', backprop.linear_approximation),
+  'norm_grad': Entry('NormGrad', backprop.norm_grad),
+  'selective_norm_grad': Entry('Sel. NormGrad', backprop.selective_norm_grad),
+  'guided_backprop': Entry('Guided backprop', backprop.guided_backprop),
+  'deconvnet': Entry('DeconvNet', backprop.deconvnet),
+  'smooth_grad': Entry('SmoothGrad', averaged.smooth_grad),
+  'integrated_gradients': Entry('Integrated grad.', averaged.integrated_gradients),
+  'expected_gradients': Entry('Expected grad.', averaged.expected_gradients),
+  'cam': Entry('CAM', class_activation.cam),
+  'grad_cam': Entry('Grad-CAM', class_activation.grad_cam),
+  'grad_cam_plus_plus': Entry('Grad-CAM++', class_activation.grad_cam_plus_plus),
+  'guided_grad_cam': Entry('Guided Grad-CAM', class_activation.guided_grad_cam),
+  'excitation_backprop': Entry('Excitation BP', excitation.excitation_backprop),
+  'contrastive_excitation_backprop': Entry(
     'Contrastive EBP', excitation.contrastive_excitation_backprop
   ),
-  'occlusion': Method('Occlusion', occlusion),
-  'variable_occlusion': Method('Var. occlusion', variable_occlusion),
-  'rise': Method('RISE', rise),
-  'lime': Method('LIME', lime, result=True),
-  'minimal_image': Method('Minimal image', minimal_image, result=True),
-  'meaningful_perturbation': Method('Meaningful pert.', meaningful_perturbation, result=True),
-  'extremal_perturbation': Method('Extremal pert.', extremal_perturbation, result=True),
+  'occlusion': Entry('Occlusion', occlusion),
+  'variable_occlusion': Entry('Var. occlusion', variable_occlusion),
+  'rise': Entry('RISE', rise),
+  'lime': Entry('LIME', lime, result=True),
+  'minimal_image': Entry('Minimal image', minimal_image, result=True),
+  'meaningful_perturbation': Entry('Meaningful pert.', meaningful_perturbation, result=True),
+  'extremal_perturbation': Entry('Extremal pert.', extremal_perturbation, result=True),
 }
 # Written before a method's name: 'meta:norm_grad'.
-WRAPPERS: dict[str, tuple[str, Callable[..., Any]]] = {
+WRAPPERS: dict[str, tuple[str, Callable[..., jax.Array]]] = {
   'meta': ('meta', meta_saliency),
   'layers': ('layers', combine_layers),
 }
 
 
-def heatmap_of(method: Method, *arguments: Any, **options: Any) -> jax.Array:
+def heatmap_of(
+  entry: Entry, f: Any, x: Images, target: Target, *layer: Any, **options: Any
+) -> jax.Array:
   """The heatmap that a method gives: `[B, H, W]`."""
-  out = method.function(*arguments, **options)
-  return out.heatmap if method.result else out
+  out = entry.function(f, x, target, *layer, **options)
+  return out if isinstance(out, jax.Array) else out.heatmap
 
 
 def _options_of(function: Callable[..., Any], first: int) -> dict[str, bool]:
@@ -83,7 +84,7 @@ def _options_of(function: Callable[..., Any], first: int) -> dict[str, bool]:
   return {p.name: p.default is inspect.Parameter.empty for p in named}
 
 
-def method_named(name: str) -> tuple[str, Heatmap, dict[str, bool]]:
+def method_named(name: str) -> tuple[str, Method, dict[str, bool]]:
   """A method, or a wrapped one, by name.
 
   Args:
@@ -100,17 +101,17 @@ def method_named(name: str) -> tuple[str, Heatmap, dict[str, bool]]:
   if base not in METHODS:
     hint = did_you_mean(base, list(METHODS)) or f'; the methods are {", ".join(METHODS)}'
     raise UserError(f'method {name!r} is not known{hint}')
-  method = METHODS[base]
-  options = _options_of(method.function, 3)
+  entry = METHODS[base]
+  options = _options_of(entry.function, 3)
   if not wrapper:
-    return method.title, functools.partial(heatmap_of, method), options
+    return entry.title, functools.partial(heatmap_of, entry), options
   if wrapper not in WRAPPERS:
     raise UserError(f'method {name!r}: {wrapper!r} must be one of {", ".join(WRAPPERS)}')
-  if method.result:
+  if entry.result:
     raise UserError(f'method {name!r}: {base} gives no plain heatmap to wrap')
   title, wrap = WRAPPERS[wrapper]
   every = options | _options_of(wrap, 4)
-  return f'{method.title}, {title}', functools.partial(wrap, method.function), every
+  return f'{entry.title}, {title}', functools.partial(wrap, entry.function), every
 
 
 def check_options(name: str, options: Collection[str]) -> None:

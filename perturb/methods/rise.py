@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import SCORES, Function, Images, Score, Target, check_images, check_targets
+from perturb.base import SCORES, Function, Images, Score, Target, check_arguments, key_or_default
 from perturb.chunks import default_forward_chunk, summed
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
@@ -74,31 +74,30 @@ def rise(
 ) -> jax.Array:
   """sum_n f(x * M_n) M_n / (N p), over N random masks (eq. 6).
 
+  Masks fade to 0, the training mean of a normalised input.
+
   Args:
-    f: any function of images `[N, H, W, C]` to scores `[N, K]`; no gradient is taken.
-    x: images `[B, H, W, C]`, or one image. Masks fade to 0, the mean of a normalised input.
-    target: index of the class, one for all images or `[B]`.
-    key: of the masks, which are the same for every image; `jax.random.key(0)` by default.
-    masks: N; the paper has 4000 for VGG16 and 8000 for ResNet50.
-    cells: side of the grid, before it is upsampled.
+    f, x, target: see `perturb.base`; f is any function, of which no gradient is taken.
+    key: PRNG key of the masks, which are the same for every image; `jax.random.key(0)` by default.
+    masks: N, the number of masks; the paper has 4000 for VGG16 and 8000 for ResNet50.
+    cells: side of a mask's grid before it is upsampled, in cells.
     keep: p, the probability that a cell is kept.
     value: the softmax 'probability' of the target, or the 'score' f gives.
-    chunk: masks that go through f at once; by default as many as suit the machine.
+    chunk: how many masks go through f at once; by default as many as suit the machine.
 
   Returns:
     `[B, H, W]`, not negative for probabilities.
 
   Raises:
-    UserError: for a wrong target, no masks, or a `keep` outside (0, 1).
+    UserError: for no masks, or a `keep` outside (0, 1).
   """
   check_choice('value', value, list(SCORES))
   if masks < 1 or cells < 2 or not 0 < keep < 1:
     raise UserError(
       f'masks must be at least 1, cells at least 2 and keep in (0, 1), not {masks}, {cells}, {keep}'
     )
-  x = check_images(x)
-  targets = check_targets(f, x, target)
-  key = jax.random.key(0) if key is None else key
+  x, targets = check_arguments(f, x, target)
+  key = key_or_default(key)
   return _rise(
     f,
     x,

@@ -6,7 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from perturb.base import Function, pick
+from perturb.base import Function, Images, Target, check_arguments, pick
 from perturb.errors import UserError
 from perturb.nets import layers as modules
 from perturb.nets.network import INPUT, Network
@@ -20,10 +20,11 @@ def gradients(f: Function, x: jax.Array, layers: Sequence[str], targets: jax.Arr
   """The score of each target, the layers' activations, and its gradients with respect to them.
 
   Args:
-    f: a network of `perturb.nets`; or any function, of which 'input' is the only layer.
+    f: a network of `perturb.nets`; or any differentiable function, of which `'input'` is the only
+      layer.
     x: images `[B, H, W, C]`.
-    layers: their names.
-    targets: `[B]`.
+    layers: names of the layers.
+    targets: `[B]`, the index of each image's output.
 
   Raises:
     UserError: for a layer that f does not have.
@@ -73,14 +74,27 @@ def default_layer(f: Function) -> str:
   return features_layer(f.network) if isinstance(f, Pretrained) else INPUT
 
 
-def check_spatial(f: Function, x: jax.Array, layers: Sequence[str]) -> None:
-  """Raises a `UserError` that names the first layer whose output has no spatial extent."""
+def _check_spatial(f: Function, x: jax.Array, layer: str) -> None:
   if not isinstance(f, Pretrained):
     return
-  for layer, shape in f.shapes(layers, x).items():
-    if len(shape.shape) != 4 or shape.shape[1] * shape.shape[2] == 1:
-      extent = ' x '.join(str(n) for n in shape.shape[1:])
-      raise UserError(
-        f'layer {layer!r}: its output ({extent}) has no spatial extent; '
-        f'the last layer that has is {features_layer(f.network)!r}'
-      )
+  shape = f.shapes([layer], x)[layer].shape
+  if len(shape) != 4 or shape[1] * shape[2] == 1:
+    extent = ' x '.join(str(n) for n in shape[1:])
+    raise UserError(
+      f'layer {layer!r}: its output ({extent}) has no spatial extent; '
+      f'the last layer that has is {features_layer(f.network)!r}'
+    )
+
+
+def check_at_layer(
+  f: Function, x: Images, target: Target, layer: str | None
+) -> tuple[jax.Array, jax.Array, str]:
+  """(x, target, layer) of a method that reads a layer, by default `default_layer`.
+
+  Raises:
+    UserError: as `check_arguments`; for an unknown layer, or one without spatial extent.
+  """
+  layer = layer or default_layer(f)
+  x, targets = check_arguments(f, x, target)
+  _check_spatial(f, x, layer)
+  return x, targets, layer

@@ -19,7 +19,7 @@ def kth_smallest(values: jax.Array, rank: jax.Array) -> jax.Array:
   """The order statistic of each row, exactly.
 
   Args:
-    values: `[B, n]` float32, no NaN.
+    values: the rows `[B, n]`, float32, no NaN.
     rank: `[B]` integers in [0, n): 0 is the smallest.
 
   Returns:
@@ -44,8 +44,8 @@ def reference(values: jax.Array, zeros: jax.Array) -> jax.Array:
   loss, this one a gradient without preference for a corner of the image.
 
   Args:
-    values: `[B, n]`.
-    zeros: `[B]` integers in [0, n].
+    values: mask values `[B, n]`.
+    zeros: `[B]` integers in [0, n], how many zeros r_a has.
 
   Returns:
     `[B, n]` in [0, 1], with sum n - zeros.
@@ -67,8 +67,8 @@ def area_loss(masks: jax.Array, areas: jax.Array) -> jax.Array:
   """R_a(m) = ||vecsort(m) - r_a||^2 / |Omega| (eq. 4), r_a: (1-a)|Omega| zeros, then ones.
 
   Args:
-    masks: `[B, H, W]`.
-    areas: `[B]`, each in [0, 1].
+    masks: m `[B, H, W]`.
+    areas: a `[B]`, fractions of the image in [0, 1].
 
   Returns:
     `[B]`: the mean of squares, as TorchRay weighs it; times H W for the paper's sum.
@@ -87,12 +87,12 @@ def project(fields: jax.Array, areas: jax.Array, width: jax.Array | float) -> ja
   that of the implicit function: what raises the mask here lowers it along the rest of its border.
 
   Args:
-    fields: g, `[B, H, W]`.
-    areas: `[B]` in (0, 1).
-    width: of the transition from 0 to 1, in the units of g; a scalar, or `[B]`.
+    fields: g `[B, H, W]`, in any units.
+    areas: a `[B]`, fractions of the image in (0, 1).
+    width: width of the transition from 0 to 1, in the units of g; a scalar, or `[B]`.
 
   Returns:
-    Masks `[B, H, W]` in [0, 1].
+    Masks m `[B, H, W]` in [0, 1].
   """
   n = fields.shape[0]
   return _project(fields, areas[:, None, None], jnp.broadcast_to(width, (n,))[:, None, None])
@@ -139,8 +139,8 @@ def binarise(masks: jax.Array, areas: jax.Array) -> jax.Array:
   Ties go to the first pixels in reading order.
 
   Args:
-    masks: `[B, H, W]`.
-    areas: `[B]`, each in [0, 1].
+    masks: m `[B, H, W]`.
+    areas: a `[B]`, fractions of the image in [0, 1].
 
   Returns:
     `[B, H, W]`, zeros and ones.

@@ -34,7 +34,7 @@ def images_of(spectra: jax.Array, size: tuple[int, int], decay: float = 1.0) -> 
 
   Args:
     spectra: `[N, H, W // 2 + 1, 3, 2]`, see `random_spectra`.
-    size: (H, W).
+    size: (H, W) of the images in pixels.
     decay: exponent of the frequency, 1 for natural images; 0 weighs all alike.
 
   Returns:

@@ -1,5 +1,7 @@
 """Smooth masks: max-convolution of a low-resolution lattice (paper sec. 3.5, eqs. 5-7).
 
+Also a Gaussian field (eq. 5), and the total variation of a mask.
+
 Source: Fong, Patrick and Vedaldi, "Understanding Deep Networks via Extremal Perturbations and
 Smooth Masks", ICCV 2019. Shapes: B masks, a lattice of h x w nodes, an image of H x W pixels.
 """
@@ -37,7 +39,7 @@ class Lattice:
     size: (H, W) of the image in pixels.
     step: distance between neighbouring lattice nodes, in pixels.
     profile: name of the kernel's profile, a key of `PROFILES`.
-    radius: of the window in cells: a pixel sees (2 radius + 1)^2 nodes.
+    radius: how far the window reaches, in cells: a pixel sees (2 radius + 1)^2 nodes.
     temperature: T of the smooth maximum (eq. 7); 0 for the maximum itself.
     margin: pixels around the image where the mask also exists (TorchRay's area constraint
       counts them).
@@ -143,7 +145,7 @@ def smooth_max_conv(parameters: jax.Array, lattice: Lattice) -> jax.Array:
 
   Args:
     parameters: `[B, h, w]` in [0, 1], `(h, w) = lattice.shape`.
-    lattice: kernel, window, temperature and sizes.
+    lattice: the kernel, its window, the temperature and the sizes.
 
   Returns:
     Masks `[B, H', W']` in [0, 1], `(H', W') = lattice.mask_size`.
@@ -176,6 +178,14 @@ def _smooth_max_conv(parameters, lattice):
   return _from_cells(mask, lattice), (padded, mask, denominator)
 
 
+def _slope(f: jax.Array, mask: jax.Array, lattice: Lattice) -> jax.Array:
+  """dm/df, times the denominator of m; of the maximum itself, 1 at the nodes that attain it."""
+  if lattice.temperature:
+    coldness = 1 / lattice.temperature
+    return jnp.exp(f * coldness) * (1 + (f - mask) * coldness)
+  return (f == mask).astype(f.dtype)
+
+
 def _smooth_max_conv_backward(lattice, residuals, g):
   padded, mask, denominator = residuals
   taps = jnp.asarray(lattice.taps())
@@ -183,22 +193,13 @@ def _smooth_max_conv_backward(lattice, residuals, g):
   width = 2 * lattice.radius + 1
   g = _to_cells(g, lattice)
   if lattice.temperature:
-    coldness = 1 / lattice.temperature
     g = g / denominator
-
-    def slope(f):  # d m / d f, times the denominator
-      return jnp.exp(f * coldness) * (1 + (f - mask) * coldness)
-  else:
-
-    def slope(f):  # the nodes that attain the maximum
-      return (f == mask).astype(f.dtype)
 
   def add_row(i, total):
     band = jnp.zeros((padded.shape[0], rows, padded.shape[2]))
     for j, nodes in enumerate(_row(padded, i, (rows, columns), width)):
-      share = jnp.sum(
-        g * slope(_spread(nodes, taps[i, j])) * taps[i, j][None, None, :, None, :], axis=(2, 4)
-      )
+      slope = _slope(_spread(nodes, taps[i, j]), mask, lattice)
+      share = jnp.sum(g * slope * taps[i, j][None, None, :, None, :], axis=(2, 4))
       band = band.at[:, :, j : j + columns].add(share)
     old = jax.lax.dynamic_slice(total, (0, i, 0), band.shape)
     return jax.lax.dynamic_update_slice(total, old + band, (0, i, 0))
@@ -217,9 +218,9 @@ def gaussian_basis(size: int, nodes: int, sigma: float) -> np.ndarray:
   """Interpolation of `nodes` evenly spread lattice values to `size` pixels along one axis (eq. 5).
 
   Args:
-    size: number of pixels.
+    size: number of pixels along the axis.
     nodes: number of lattice nodes, in the middle of their cells.
-    sigma: of the Gaussian, in pixels.
+    sigma: standard deviation of the Gaussian, in pixels.
 
   Returns:
     `[size, nodes]`; each row sums to one.
@@ -236,3 +237,12 @@ def gaussian_field(parameters: jax.Array, size: tuple[int, int], sigma: float) -
   return jnp.einsum(
     'hi,bij,wj->bhw', rows, parameters, columns, precision=jax.lax.Precision.HIGHEST
   )
+
+
+def total_variation(masks: jax.Array, beta: float) -> jax.Array:
+  """sum_u ||grad m(u)||^beta of forward differences, zero at the last row and column: `[...]`."""
+  down = jnp.pad(jnp.diff(masks, axis=-2), [(0, 0)] * (masks.ndim - 2) + [(0, 1), (0, 0)])
+  across = jnp.pad(jnp.diff(masks, axis=-1), [(0, 0)] * (masks.ndim - 2) + [(0, 0), (0, 1)])
+  squares = down**2 + across**2
+  flat = squares == 0
+  return jnp.where(flat, 0, jnp.where(flat, 1, squares) ** (beta / 2)).sum((-2, -1))

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 import functools
 import math
 import operator
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from perturb.errors import UserError
+
+Perturbation = Literal['blur', 'fade']
 
 
 def _gaussian(sigma: float, radius: int) -> np.ndarray:
@@ -26,10 +29,10 @@ def blur_matrix(size: int, sigma: float, *, normalised: bool) -> np.ndarray:
   """Gaussian blur along one axis of `size` pixels, as a matrix `[size, size]`.
 
   Args:
-    size: number of pixels.
+    size: number of pixels along the axis.
     sigma: standard deviation in pixels; 0 for the identity.
-    normalised: divide by the weights inside the image (the paper's pi_g); else zeros are blurred
-      in from outside and the window ends at 4 sigma, as in TorchRay.
+    normalised: whether to divide by the weights inside the image (the paper's pi_g); else zeros are
+      blurred in from outside and the window ends at 4 sigma, as in TorchRay.
   """
   if sigma == 0:
     return np.eye(size, dtype=np.float32)
@@ -58,19 +61,19 @@ def blur_pyramid(
 
 
 def fade_pyramid(x: jax.Array, *, value: jax.Array | float = 0.0) -> jax.Array:
-  """The fade-to-constant perturbation: two levels, because it is linear in the mask.
+  """A fade to a constant: two levels, because it is linear in the mask.
 
   Args:
     x: images `[..., H, W, C]`.
-    value: what is faded to, in the units of x; a scalar, or `[C]`. For black in the picture give
-      the preprocessed value of black; 0 (the paper's) is then the training mean.
+    value: the constant, in the units of x; a scalar, `[C]`, or what broadcasts to x. For black in
+      the picture give the preprocessed value of black; 0 (the paper's) is then the training mean.
   """
   return jnp.stack([jnp.broadcast_to(value, x.shape).astype(x.dtype), x], axis=-4)
 
 
 def pyramid(
   x: jax.Array,
-  perturbation: str,
+  perturbation: Perturbation,
   *,
   levels: int = 8,
   sigma_max: float = 20.0,
@@ -92,7 +95,11 @@ def check_fade_to(fade_to: Sequence[float], x: jax.Array) -> None:
 
 
 def blank(
-  x: jax.Array, perturbation: str, *, sigma_max: float = 20.0, fade_to: Sequence[float] = (0.0,)
+  x: jax.Array,
+  perturbation: Perturbation,
+  *,
+  sigma_max: float = 20.0,
+  fade_to: Sequence[float] = (0.0,),
 ) -> jax.Array:
   """The fully perturbed images, `[..., H, W, C]`: level 0 of the pyramid by name."""
   if perturbation == 'blur':

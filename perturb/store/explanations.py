@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from perturb.methods.extremal import ExtremalResult, kept_fraction, render_masks, smallest_area
+from perturb.methods.area_growth import kept_fraction, smallest_area
+from perturb.methods.extremal import ExtremalResult, render_masks
 from perturb.methods.extremal_solvers import Settings, lattice_shape
 from perturb.store.arrays import Field, Group, read_attributes
 from perturb.store.manifest import group_shape, names_by_row
@@ -62,12 +63,12 @@ def fields(shape: tuple[int, int], areas: int, settings: Settings) -> dict[str, 
 class Explanations(Results):
   """The results in a workdir of configs/extremal.py, while the run goes on or after.
 
-  Example:
+  Example (of a network whose images have 28 x 28 pixels, at two areas):
     >>> found = perturb.Explanations('runs/extremal')
     >>> found.names
     ['chelsea', 'coffee']
     >>> found['chelsea'].masks.shape
-    (1, 6, 224, 224)
+    (1, 2, 28, 28)
   """
 
   def __getitem__(self, name: str) -> ExtremalResult:

@@ -46,12 +46,12 @@ def manifest_of(workdir: pathlib.Path) -> Manifest:
 class Results:
   """What a run over a dataset has stored, while it goes on or after.
 
-  Example:
+  Example (of a network whose images have 28 x 28 pixels):
     >>> found = perturb.Results('runs/heatmaps')
     >>> found.names
     ['chelsea', 'coffee']
     >>> found.field('chelsea', 'heatmap').shape
-    (224, 224)
+    (28, 28)
 
   Args:
     workdir: of the run.

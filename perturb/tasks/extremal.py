@@ -15,18 +15,16 @@ from perturb.errors import UserError, check_choice
 from perturb.figures import extremal as figures
 from perturb.figures import report
 from perturb.figures.style import png
+from perturb.methods.area_growth import kept_fraction, smallest_area
 from perturb.methods.extremal import (
   Game,
   Objective,
-  Perturbation,
   check_areas,
   extremal_perturbation,
-  kept_fraction,
   settings_of,
-  smallest_area,
 )
 from perturb.nets import Pretrained, load
-from perturb.ops.perturbations import pyramid
+from perturb.ops.perturbations import Perturbation, pyramid
 from perturb.run.experiment import Experiment, Shape, Share, Step, Values
 from perturb.run.loop import Run
 from perturb.run.shown import Shown, shown_pictures

@@ -11,8 +11,8 @@ from perturb.methods.meaningful import (
   jittered,
   meaningful_perturbation,
   pillow_blur_matrix,
-  total_variation,
 )
+from perturb.ops.masks import total_variation
 from perturb.ops.perturbations import blur, fade_pyramid, perturb
 from tests.small_net import IMAGES, TARGETS, small_net
 

@@ -1,0 +1,83 @@
+"""How the score grows with the area: what results over several areas say together.
+
+Source: Fong, Patrick and Vedaldi, "Understanding Deep Networks via Extremal Perturbations and
+Smooth Masks", ICCV 2019, section 4.1. Shapes: B images, A areas.
+"""
+
+from typing import Protocol
+
+import jax
+import numpy as np
+
+Array = jax.Array | np.ndarray
+
+
+class AreaScores(Protocol):
+  """A result with areas `[A]`, scores `[B, A]` and a full score `[B]`."""
+
+  @property
+  def areas(self) -> Array: ...
+  @property
+  def scores(self) -> Array: ...
+  @property
+  def full_score(self) -> Array: ...
+
+
+class BlankScores(AreaScores, Protocol):
+  """The same with a blank score `[B]`."""
+
+  @property
+  def blank_score(self) -> Array: ...
+
+
+def smallest_area(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
+  """a* = min{a : Phi(m_a (x) x) >= Phi_0} (eq. 3), Phi_0 = tau Phi(x).
+
+  Args:
+    result: one of the game 'preserve' or 'hybrid', whose scores are those of what is kept.
+    fraction: tau, the share of Phi(x) that is to be reached.
+
+  Returns:
+    `[B]`: a*, or NaN where no area asked for reaches Phi_0.
+  """
+  threshold = fraction * np.asarray(result.full_score)[:, None]
+  reached = np.asarray(result.scores) >= threshold
+  smallest = np.where(reached, np.asarray(result.areas), np.inf).min(axis=1)
+  return np.where(np.isinf(smallest), np.nan, smallest)
+
+
+def is_monotonic(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
+  """Whether a_1 <= a_2 implies Phi(m_a1 (x) x) <= Phi(m_a2 (x) x) for all areas below a* (eq. 8).
+
+  Args:
+    result: as in `smallest_area`.
+    fraction: tau of a*, as in `smallest_area`.
+
+  Returns:
+    `[B]` booleans; true where fewer than two areas lie below a*. Without an a*, all areas count.
+  """
+  order = np.argsort(np.asarray(result.areas))
+  areas = np.asarray(result.areas)[order]
+  scores = np.asarray(result.scores)[:, order]
+  limit = smallest_area(result, fraction)
+  limit = np.where(np.isnan(limit), np.inf, limit)
+  both_below = areas[None, 1:] < limit[:, None]
+  return np.all((np.diff(scores, axis=1) >= 0) | ~both_below, axis=1)
+
+
+def kept_fraction(result: BlankScores, saturation: float = 1.25) -> np.ndarray:
+  """v = min((Phi(m_a (x) x) - Phi_min) / (Phi_0 - Phi_min), 1.25), the bars of the area growth.
+
+  Source: supplement eq. 1, which prints `max` where its text says that the bar saturates.
+
+  Args:
+    result: as in `smallest_area`, with the score of the fully perturbed image, Phi_min.
+    saturation: the largest value of v; `np.inf` for none.
+
+  Returns:
+    `[B, A]`; NaN where Phi_min equals Phi_0, the score of the image.
+  """
+  blank = np.asarray(result.blank_score)[:, None]
+  rise = np.asarray(result.full_score)[:, None] - blank
+  rise = np.where(rise == 0, np.nan, rise)
+  return np.minimum((np.asarray(result.scores) - blank) / rise, saturation)
