@@ -20,6 +20,7 @@ from perturb.data.datasets import open_dataset
 from perturb.data.images import find_images, open_picture
 from perturb.memory import keep_freed_memory
 from perturb.nets import load
+from perturb.run.experiment import Targets
 from perturb.run.loop import Run
 from perturb.store.tensorboard import peak_memory
 from perturb.tasks.extremal import experiment_of
@@ -51,7 +52,8 @@ def one_run(folder: pathlib.Path, count: int) -> dict[str, float]:
   net = load(config.network, config.weights, '', '')
   dataset = open_dataset(str(folder / 'photographs'), f'[:{count}]')
   before = peak_memory()
-  outcome = Run(experiment_of(net, config, lambda _: -1), dataset, config, folder / f'out{count}')()
+  experiment = experiment_of(net, config, Targets(lambda _: -1))
+  outcome = Run(experiment, dataset, config, folder / f'out{count}')()
   steady = outcome.seconds - outcome.compile_seconds
   return {
     'images': count,

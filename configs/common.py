@@ -13,6 +13,7 @@ def subjects() -> ml_collections.ConfigDict:
   config.data_dir = ''  # Where tensorflow-datasets keeps its data; '' for its usual place.
   config.fit = 'crop'  # To the network's size: 'crop' or 'squash'.
   config.target = ''  # Class name or index; '' for the class predicted, 'label' for the dataset's.
+  config.labels = 'names'  # How labels become classes: by their names or wnids, or 'rank'.
   config.network = 'efficientnet_lite0'  # A name of perturb.nets.NETWORKS, or a saved one's folder.
   config.weights = ''  # Path of a .pth or .safetensors file; '' for the package's; 'random'.
   config.preprocessing = ''  # 'imagenet', 'caffe', ...; '' for the usual one of the network.

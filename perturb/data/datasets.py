@@ -4,6 +4,7 @@ import bisect
 from collections.abc import Callable, Sequence
 import dataclasses
 import io
+import itertools
 import os
 import pathlib
 import re
@@ -18,6 +19,8 @@ from perturb.data.images import (
   ImageError,
   Source,
   find_images,
+  is_hidden,
+  may_be_picture,
   open_picture,
   picture_size,
   unique_names,
@@ -84,8 +87,8 @@ def open_dataset(images: str, split: str = '', data_dir: str = '') -> Dataset:
   Args:
     images: one of
       - paths, folders, globs and names of bundled photographs, separated by commas;
-      - `classes:FOLDER`, a folder with a subfolder for each class, as ImageNet's: the label is the
-        rank of the subfolder's name (for ImageNet the wnids);
+      - `classes:FOLDER`, a folder with a subfolder for each class, as ImageNet's; hidden and empty
+        ones, and files that are no pictures, do not count;
       - `tfds:NAME`, a dataset of tensorflow-datasets that has been prepared as array_record files.
     split: of tensorflow-datasets, `validation[:1000]`; of files, a slice `[1000:2000]`.
     data_dir: where tensorflow-datasets keeps its data; '' for its usual place.
@@ -139,24 +142,22 @@ def _open_classes(folder: str) -> Dataset:
   root = pathlib.Path(folder)
   if not root.is_dir():
     raise UserError(f'config.images: the folder {folder!r} does not exist')
-  classes = sorted(path for path in root.iterdir() if path.is_dir())
+  folders = sorted(path for path in root.iterdir() if path.is_dir() and not is_hidden(path))
+  pictures = {path: sorted(filter(may_be_picture, path.iterdir())) for path in folders}
+  classes = [path for path in folders if pictures[path]]
   if not classes:
-    raise UserError(f'config.images: {folder!r} has no subfolder; it takes one for each class')
-  files: list[pathlib.Path] = []
-  first: list[int] = []  # Of each class.
-  empty = []
-  for path in classes:
-    first.append(len(files))
-    files += sorted(file for file in path.iterdir() if file.is_file())
-    if len(files) == first[-1]:
-      empty.append(f'images: the folder {str(path)!r} holds no file')
+    raise UserError(
+      f'config.images: {folder!r} has no subfolder with pictures; it takes one a class'
+    )
+  files = [file for path in classes for file in pictures[path]]
+  first = [0, *itertools.accumulate(len(pictures[path]) for path in classes)]  # Of each class.
   names = unique_names([_name_in_class(file) for file in files])
   sources = [Source(name, str(file)) for name, file in zip(names, files, strict=True)]
 
   def read(index: int) -> Record:
     return Record(sources[index].path, bisect.bisect_right(first, index) - 1)
 
-  return Dataset(sources, read, tuple(path.name for path in classes), tuple(empty))
+  return Dataset(sources, read, tuple(path.name for path in classes))
 
 
 def _name_in_class(file: pathlib.Path) -> str:

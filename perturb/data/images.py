@@ -45,11 +45,22 @@ def _bundled() -> dict[str, str]:
   return {path.stem: str(path) for path in sorted(folder.iterdir()) if path.stem in BUNDLED}
 
 
+def is_hidden(path: pathlib.Path) -> bool:
+  """Whether a file or folder is none of a person's, as `.git` or `__MACOSX`."""
+  return path.name.startswith(('.', '__'))
+
+
+def may_be_picture(path: pathlib.Path) -> bool:
+  """Whether a path in a folder may be a picture, by its name: not hidden, no `notes.txt`."""
+  known = not path.suffix or path.suffix.lower() in Image.registered_extensions()
+  return known and not is_hidden(path) and path.is_file()
+
+
 def _matches(pattern: str) -> list[str]:
   if os.path.isfile(pattern):
     return [pattern]
   if os.path.isdir(pattern):
-    pattern = os.path.join(glob.escape(pattern), '*')
+    return sorted(str(path) for path in pathlib.Path(pattern).iterdir() if may_be_picture(path))
   return sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
 
 
@@ -83,7 +94,7 @@ def find_images(images: str) -> tuple[list[Source], list[str]]:
     if not found and glob.has_magic(item):
       problems.append(f'images: {item!r} matches no file')
     elif not found and os.path.isdir(item):
-      problems.append(f'images: the folder {item!r} holds no file')
+      problems.append(f'images: the folder {item!r} holds no picture')
     elif not found:
       problems.append(f'images: {item!r} does not exist{did_you_mean(item, list(bundled))}')
     paths += found

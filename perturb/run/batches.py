@@ -1,6 +1,6 @@
 """The pictures of a run, read ahead by threads and laid out in batches for the devices."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 import time
 from typing import NamedTuple
 import zlib
@@ -14,6 +14,7 @@ from perturb.data.images import ImageError, fit_picture
 from perturb.data.loader import load_ahead
 from perturb.errors import UserError
 from perturb.nets import Pretrained
+from perturb.run.experiment import Targets
 from perturb.store.manifest import Entry, group_name, group_shape
 
 
@@ -63,7 +64,7 @@ class Pictures:
   Args:
     dataset: where they come from.
     net: the network.
-    targets: label of the dataset -> index of the class to explain, -1 for the one predicted.
+    targets: the class of each image that is explained.
     config: `fit`, `workers` and, if it has one, `multiple`.
 
   Attributes:
@@ -75,7 +76,7 @@ class Pictures:
     self,
     dataset: Dataset,
     net: Pretrained,
-    targets: Callable[[int], int],
+    targets: Targets,
     config: ml_collections.ConfigDict,
   ):
     self.dataset, self.net, self.targets, self.config = dataset, net, targets, config
@@ -104,7 +105,7 @@ class Pictures:
       return Loaded(name, place, entry.row, problem=str(error))
     label = -1 if label is None else label
     try:
-      target = self.targets(label)
+      target = self.targets.of(label)
     except UserError as error:
       return Loaded(name, place, entry.row, problem=f'{place}: {error}')
     digest = zlib.crc32(image.tobytes())

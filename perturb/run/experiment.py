@@ -53,20 +53,34 @@ def owner(field: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
+class Targets:
+  """Which class of each image is explained.
+
+  Attributes:
+    of: label of the dataset (-1: none) -> index of the class, -1 for the one predicted; raises a
+      `UserError` for an image that has none.
+    labels: of each label its name, and the index and name of its class, where these are explained.
+  """
+
+  of: Callable[[int], int]
+  labels: tuple[tuple[str, int, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Experiment:
   """What is computed of each image.
 
   Attributes:
     net: the network, passed to every step.
     steps: in order; an image that fails in one is still taken through those that do not need it.
-    targets: label of the dataset (-1: none) -> index of the class to explain, -1 for the predicted.
+    targets: the class of each image that is explained.
     attributes: (shape, images a block) -> what a group records of how its results were computed.
     constants: name -> (axis, values), what all images share.
   """
 
   net: Pretrained
   steps: tuple[Step, ...]
-  targets: Callable[[int], int]
+  targets: Targets
   attributes: Callable[[Shape, int], dict[str, Any]] = lambda *_: {}
   constants: Mapping[str, tuple[str, np.ndarray]] = dataclasses.field(default_factory=dict)
 

@@ -22,9 +22,12 @@ from perturb.run.experiment import Experiment
 from perturb.run.group import GroupRun, Rows
 from perturb.run.layout import place_images
 from perturb.run.log import Log
+from perturb.store import files
 from perturb.store.arrays import DONE
 from perturb.store.manifest import Entry, Manifest
 from perturb.store.results import manifest_of, results_group
+
+LABELS = ('label', 'target', 'class')
 
 
 class Outcome(NamedTuple):
@@ -133,6 +136,7 @@ class Run:
         self.log.fail('', '', problem)
       self._check_known(manifest_of(self.workdir))
       place_images(self.workdir, self.dataset, self.experiment, self.config, self.log.fail)
+      self._write_labels()
     devices.barrier('images have their places')
     return manifest_of(self.workdir)
 
@@ -150,6 +154,11 @@ class Run:
           f'{source.path}: the workdir holds another picture named {source.name!r}, '
           f'{entry.place}; rename this one, or use another workdir'
         )
+
+  def _write_labels(self) -> None:
+    """What each label of the dataset is to the network."""
+    if self.experiment.targets.labels:
+      files.write_table(self.workdir / 'labels.csv', LABELS, self.experiment.targets.labels)
 
   def _groups(self, manifest: Manifest) -> dict[str, GroupRun]:
     return {

@@ -14,7 +14,7 @@ from perturb.store import files
 
 VERSION = '0.1.0'  # Of this package; recorded with every run.
 # Fields that runs of this version may have begun without: there they have any value.
-YOUNGER = ('batch', 'task')
+YOUNGER = ('batch', 'labels', 'task')
 
 
 class Workdir:

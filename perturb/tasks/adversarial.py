@@ -18,7 +18,7 @@ from perturb.figures import studies as figures
 from perturb.figures.style import png
 from perturb.methods.registry import method_named
 from perturb.nets import Pretrained
-from perturb.run.experiment import Experiment, Shape, Share, Step, Values
+from perturb.run.experiment import Experiment, Shape, Share, Step, Targets, Values
 from perturb.run.loop import Run
 from perturb.run.steps import heatmap, step_name
 from perturb.run.subjects import dataset_of, load_network, options_of
@@ -116,7 +116,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   _check(config)
   dataset, net = _dataset(config), load_network(config)
   steps = (_crafting(net, config), *(_pair(method, config) for method in config.methods))
-  experiment = Experiment(net, steps, targets=lambda _: -1)
+  experiment = Experiment(net, steps, targets=Targets(lambda _: -1))
   folder = Workdir(workdir, config, [RESULTS, 'study'], free=FREE)
   outcome = Run(experiment, dataset, config, folder.path)()
   names = outcome.done(*outcome.status)

@@ -21,10 +21,11 @@ from perturb.methods.channels import (
 from perturb.methods.inversion import feature_inversion
 from perturb.nets import Pretrained
 from perturb.run.experiment import Experiment, Shape, Share, Step
+from perturb.run.labels import targets_of
 from perturb.run.loop import Run
 from perturb.run.shown import Shown, shown_pictures
 from perturb.run.steps import PREDICTION, predict, wrong_score
-from perturb.run.subjects import dataset_of, load_network, targets_of
+from perturb.run.subjects import dataset_of, load_network
 from perturb.run.summary import sum_up
 from perturb.store import files
 from perturb.store.arrays import Field

@@ -12,16 +12,11 @@ from perturb.figures.style import png
 from perturb.methods.registry import method_named
 from perturb.nets import Pretrained
 from perturb.run.experiment import Experiment, Step
+from perturb.run.labels import targets_of
 from perturb.run.loop import Outcome, Run
 from perturb.run.shown import Shown, shown_pictures
 from perturb.run.steps import heatmap, prediction
-from perturb.run.subjects import (
-  dataset_of,
-  load_network,
-  options_of,
-  references_of,
-  targets_of,
-)
+from perturb.run.subjects import dataset_of, load_network, options_of, references_of
 from perturb.run.summary import sum_up
 from perturb.store.results import RESULTS, Results
 from perturb.store.workdir import Workdir

@@ -1,6 +1,6 @@
 """The task of configs/extremal.py: extremal perturbations of a dataset."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
 
 import jax
@@ -25,11 +25,12 @@ from perturb.methods.extremal import (
 )
 from perturb.nets import Pretrained, load
 from perturb.ops.perturbations import Perturbation, pyramid
-from perturb.run.experiment import Experiment, Shape, Share, Step, Values
+from perturb.run.experiment import Experiment, Shape, Share, Step, Targets, Values
+from perturb.run.labels import targets_of, warn_at_chance
 from perturb.run.loop import Run
 from perturb.run.shown import Shown, shown_pictures
 from perturb.run.steps import predict
-from perturb.run.subjects import dataset_of, targets_of
+from perturb.run.subjects import dataset_of
 from perturb.run.summary import sum_up
 from perturb.store import files
 from perturb.store.explanations import (
@@ -64,10 +65,8 @@ def _check(config: ml_collections.ConfigDict) -> None:
     raise UserError(f'config.settings.iterations must be at least 1, not {iterations}')
 
 
-def _targets(
-  net: Pretrained, dataset: Dataset, config: ml_collections.ConfigDict
-) -> Callable[[int], int]:
-  """Label of the dataset -> index of what is explained, -1 for the class predicted."""
+def _targets(net: Pretrained, dataset: Dataset, config: ml_collections.ConfigDict) -> Targets:
+  """What is explained of each image: a class, or a channel of a layer."""
   if not config.layer:
     return targets_of(net, dataset, config)
   net.part(stop=config.layer)  # Refuses a layer that is not there.
@@ -81,7 +80,7 @@ def _targets(
     raise UserError(
       f'config.target: {config.layer} has channels 0 to {channels - 1}, not {channel}'
     )
-  return lambda _: channel
+  return Targets(lambda _: channel)
 
 
 def _perturbation(net: Pretrained, config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -97,7 +96,7 @@ def _chunk(config: ml_collections.ConfigDict, shape: Shape, images: int) -> int:
 
 
 def experiment_of(
-  net: Pretrained, config: ml_collections.ConfigDict, targets: Callable[[int], int]
+  net: Pretrained, config: ml_collections.ConfigDict, targets: Targets
 ) -> Experiment:
   """What a config asks to be computed of each image."""
   areas, settings = check_areas(config.areas), settings_of(config.mode, **config.settings)
@@ -194,6 +193,8 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   if names and jax.process_index() == 0:
     stored = Explanations(folder.path)
     rows = _tabulate(net, folder, names, stored)
+    probabilities = [float(row[1]) for row in stored.columns(names, ('probability',))]
+    warn_at_chance(net, config, probabilities)
     shown = shown_pictures(net, dataset, names[: config.figures], config, stored)
     explanations = [explanation(net, one, config, stored) for one in shown]
     _print(explanations, stored)

@@ -11,10 +11,11 @@ from perturb.figures.style import png
 from perturb.methods.registry import check_options, method_named
 from perturb.nets import Pretrained
 from perturb.run.experiment import Experiment
+from perturb.run.labels import targets_of
 from perturb.run.loop import Run
 from perturb.run.shown import Shown, shown_pictures
 from perturb.run.steps import prediction_and_heatmap
-from perturb.run.subjects import dataset_of, load_network, references_of, targets_of
+from perturb.run.subjects import dataset_of, load_network, references_of
 from perturb.run.summary import sum_up
 from perturb.store import files
 from perturb.store.results import RESULTS, Results

@@ -11,10 +11,11 @@ from perturb.figures.style import png
 from perturb.methods.registry import method_named
 from perturb.nets import Pretrained
 from perturb.run.experiment import Experiment, Share, Step
+from perturb.run.labels import targets_of
 from perturb.run.loop import Outcome, Run
 from perturb.run.shown import shown_pictures
 from perturb.run.steps import heatmap, prediction, step_name
-from perturb.run.subjects import dataset_of, load_network, options_of, targets_of
+from perturb.run.subjects import dataset_of, load_network, options_of
 from perturb.run.summary import sum_up
 from perturb.store import files
 from perturb.store.arrays import Field

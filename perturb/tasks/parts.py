@@ -14,10 +14,11 @@ from perturb.evaluate.parts import Keypoint, intensity, part_saliency, placed, r
 from perturb.figures import studies as figures
 from perturb.figures.style import png
 from perturb.run.experiment import Experiment
+from perturb.run.labels import targets_of
 from perturb.run.loop import Run
 from perturb.run.shown import Shown, shown_pictures
 from perturb.run.steps import heatmap, prediction, step_name
-from perturb.run.subjects import load_network, options_of, targets_of
+from perturb.run.subjects import load_network, options_of
 from perturb.run.summary import sum_up
 from perturb.store import files
 from perturb.store.results import RESULTS, Results

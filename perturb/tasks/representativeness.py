@@ -12,10 +12,11 @@ from perturb.figures import studies as figures
 from perturb.figures.style import enlarge, png
 from perturb.nets import Pretrained
 from perturb.run.experiment import Experiment, Share, Step
+from perturb.run.labels import targets_of
 from perturb.run.loop import Run
 from perturb.run.shown import Shown, shown_pictures
 from perturb.run.steps import heatmap, prediction, step_name
-from perturb.run.subjects import dataset_of, load_network, options_of, targets_of
+from perturb.run.subjects import dataset_of, load_network, options_of
 from perturb.run.summary import sum_up
 from perturb.store import files
 from perturb.store.arrays import Field

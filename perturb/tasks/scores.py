@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from perturb.nets import Pretrained
+from perturb.run.labels import warn_at_chance
 from perturb.store import files
 from perturb.store.results import Results
 from perturb.store.workdir import Workdir
@@ -31,5 +32,6 @@ def write_scores(
     numbers = (f'{score:.6g}', f'{probability:.6g}')
     rows.append((name, net.class_name(int(target)), int(target), int(label), *numbers))
   files.write_table(workdir.path / 'scores.csv', SCORES, rows)
+  warn_at_chance(net, workdir.config, [float(row[5]) for row in rows])
   score, probability = np.array([[float(row[4]), float(row[5])] for row in rows]).mean(0).tolist()
   return [{'score': score, 'probability': probability}]

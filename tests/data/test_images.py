@@ -24,11 +24,13 @@ def test_finds_bundled_names_files_folders_and_globs(tmp_path):
 
 def test_what_is_not_found_is_named(tmp_path):
   (tmp_path / 'empty').mkdir()
+  (tmp_path / 'empty' / 'notes.txt').write_text('no picture, and no failure')
+  (tmp_path / 'empty' / '.hidden.png').write_bytes(b'')
   sources, problems = find_images(f'chelsae, {tmp_path}/*.png, {tmp_path}/empty, coffee')
   assert [source.name for source in sources] == ['coffee']
   assert "'chelsae' does not exist; did you mean 'chelsea'?" in problems[0]
   assert '*.png' in problems[1] and 'matches no file' in problems[1]
-  assert 'holds no file' in problems[2]
+  assert 'holds no picture' in problems[2]
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from tensorboardX.proto.event_pb2 import Event
 from configs import extremal
 from perturb.data.datasets import open_dataset
 from perturb.errors import UserError
-from perturb.run.experiment import Experiment, Step
+from perturb.nets.zoo import imagenet_class_names
+from perturb.run.experiment import Experiment, Step, Targets
+from perturb.run.labels import classes_of, label_targets
 from perturb.run.loop import Run
-from perturb.run.subjects import label_targets
 from perturb.store.arrays import DONE, FAILED, Field
 from perturb.store.explanations import Explanations
 from perturb.store.manifest import Manifest
@@ -42,7 +43,7 @@ def experiment(wrong):
         wrong,
       ),
     ),
-    lambda label: 10 + label,
+    Targets(lambda label: 10 + label),
     lambda *_: {'made': 'here'},
     {'area': ('area', np.array([0.1], np.float32))},
   )
@@ -230,37 +231,66 @@ def test_metrics_are_what_tensorboard_reads(pictures, tmp_path):
   assert values[7, 'failed'] == 0
 
 
-def test_labels_become_classes_of_the_network(pictures):
-  dataset = open_dataset(f'classes:{pictures}')
-  with pytest.raises(UserError, match="2 classes, the network 5, .* by name, and .*'class0'"):
-    label_targets(small_net(), dataset)
-  for old, new in (('class0', 'eel'), ('class1', 'bee')):
+def test_labels_become_classes_of_the_network_by_name(pictures, tmp_path, capsys):
+  with pytest.raises(UserError, match="go by name, and target 'class0' .*config.labels=rank"):
+    label_targets(small_net(), open_dataset(f'classes:{pictures}'))
+  for old, new in (('class0', 'eel'), ('class1', 'Bee')):
     (pictures / old).rename(pictures / new)
-  targets = label_targets(small_net(), open_dataset(f'classes:{pictures}'))
-  assert [targets(label) for label in (0, 1)] == [1, 4]
-  for name in ('ant', 'cat', 'dog'):
-    (pictures / name).mkdir()
-  targets = label_targets(small_net(), open_dataset(f'classes:{pictures}'))
-  assert [targets(label) for label in range(5)] == [0, 1, 2, 3, 4]
+  dataset = open_dataset(f'classes:{pictures}')
+  assert dataset.class_names == ('Bee', 'eel')
+  targets = label_targets(small_net(), dataset)
+  assert [targets.of(label) for label in (0, 1)] == [1, 4]
+  assert 'labels by names: Bee is 1 (bee), eel is 4 (eel)' in capsys.readouterr().out
+  made = dataclasses.replace(experiment(lambda *_: ''), targets=targets)
+  assert Run(made, dataset, config(), tmp_path / 'out')().failed == 0
+  assert (
+    tmp_path / 'out' / 'labels.csv'
+  ).read_text() == 'label,target,class\nBee,1,bee\neel,4,eel\n'
+  assert results_group(tmp_path / 'out', '32x32').read('target').tolist() == [1] * 3 + [4] * 4
   with pytest.raises(UserError, match='has no label'):
-    targets(-1)
+    targets.of(-1)
   with pytest.raises(UserError, match='have no labels'):
     label_targets(small_net(), open_dataset('chelsea'))
 
 
+def test_labels_go_by_rank_only_if_asked_whatever_their_number():
+  """As many labels as classes are no reason: 'eight' is the first of the digits by name."""
+  digits = sorted(['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'])
+  net = dataclasses.replace(small_net(), class_names=tuple(map(str, range(10))))
+  with pytest.raises(UserError, match="'eight' is not a class of this network"):
+    classes_of(net, digits)
+  assert classes_of(net, digits, 'rank') == list(range(10))
+  assert classes_of(net, ['7', '3']) == [7, 3]
+  net = dataclasses.replace(small_net(), class_names=('cat, tabby', 'tabby', 'crane', 'crane', 'x'))
+  assert classes_of(net, ['Tabby', 'cat']) == [1, 0]  # The whole name before a synonym.
+  assert classes_of(net, ['0', '4']) == [0, 4]
+  with pytest.raises(UserError, match='several classes, 2, 3; give the index'):
+    classes_of(net, ['crane'])
+  with pytest.raises(UserError, match='6 labels for 5 classes'):
+    classes_of(net, ['a'] * 6, 'rank')
+
+
+def test_any_part_of_imagenet_goes_by_wnid():
+  net = dataclasses.replace(small_net(), class_names=imagenet_class_names())
+  assert classes_of(net, ['n02124075', 'n01440764', 'n02979186']) == [285, 0, 482]
+  assert net.class_name(482) == 'cassette player'
+  with pytest.raises(UserError, match='n99999999 is not among'):
+    classes_of(net, ['n01440764', 'n99999999'])
+  assert classes_of(net, ['Egyptian_cat', 'cassette player']) == [285, 482]
+
+
 def test_an_image_without_a_label_fails_alone(pictures, tmp_path):
+  for old, new in (('class0', 'ant'), ('class1', 'bee')):
+    (pictures / old).rename(pictures / new)
   dataset = open_dataset(f'classes:{pictures}')
   read = dataset.read
   some = dataclasses.replace(
     dataset, read=lambda i: read(i) if i != 2 else read(i)._replace(label=-1)
   )
-  for name in ('class2', 'class3', 'class4'):  # As many as the network has.
-    (pictures / name).mkdir()
-  targets = label_targets(small_net(), open_dataset(f'classes:{pictures}'))
-  made = dataclasses.replace(experiment(lambda *_: ''), targets=targets)
+  made = dataclasses.replace(experiment(lambda *_: ''), targets=label_targets(small_net(), dataset))
   outcome = Run(made, some, config(), tmp_path / 'out')()
   assert outcome.failed == 1 and statuses(outcome).count(DONE) == 6
-  assert 'class0/2.png: it has no label' in (tmp_path / 'out' / 'failures.csv').read_text()
+  assert 'ant/2.png: it has no label' in (tmp_path / 'out' / 'failures.csv').read_text()
 
 
 def test_a_device_that_gives_up_is_told_in_a_line(pictures, tmp_path):
@@ -280,7 +310,7 @@ def test_an_image_whose_scores_are_not_numbers_fails_alone(pictures, tmp_path):
   """The real experiment, on an input that becomes NaN on its way to the network."""
   asked = extremal.get_config()
   asked.areas, asked.settings.iterations, asked.batch, asked.fit = (0.2,), 2, 7, 'crop'
-  made = extremal_run.experiment_of(small_net(), asked, lambda _: 1)
+  made = extremal_run.experiment_of(small_net(), asked, Targets(lambda _: 1))
 
   def explain(net, share):
     broken = share['x'].at[3].set(np.nan)

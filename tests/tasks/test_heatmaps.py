@@ -47,6 +47,24 @@ def test_the_heatmaps_are_those_of_the_method(config, tmp_path):
     found.field('3', 'heatmap')
 
 
+def test_labels_at_chance_are_a_warning(config, tmp_path, capsys):
+  """Digits that go by rank under names in alphabetical order: 'eight' is no 0."""
+  names = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine')
+  for digit, name in enumerate(names):
+    (tmp_path / 'named' / name).mkdir(parents=True)
+    Image.fromarray(load_digits().images[500 * digit]).save(tmp_path / 'named' / name / 'a.png')
+  config.images, config.target = f'classes:{tmp_path}/named', 'label'
+  with pytest.raises(UserError, match="'eight' is not a class"):
+    run(config, str(tmp_path / 'refused'))
+  config.labels = 'rank'
+  assert run(config, str(tmp_path / 'out')) == 0
+  said = capsys.readouterr()
+  assert 'labels by rank: eight is 0 (0)' in said.out
+  assert (
+    'warning: the labels have a mean probability of' in said.err and 'chance is 0.1' in said.err
+  )
+
+
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
