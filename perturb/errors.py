@@ -8,6 +8,12 @@ class UserError(ValueError):
   """Bad input: the message names the file, field or layer and what would be right."""
 
 
+class MissingError(UserError, KeyError):
+  """A name that a mapping does not have."""
+
+  __str__ = Exception.__str__
+
+
 class StorageError(UserError):
   """A file that cannot be written or read: a full disk, missing rights, damage."""
 

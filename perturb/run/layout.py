@@ -11,8 +11,8 @@ from perturb.data.datasets import Dataset
 from perturb.data.images import ImageError, Source, fitted_shape
 from perturb.data.loader import load_ahead
 from perturb.run.experiment import Experiment, Shape
-from perturb.store.arrays import Field, read_attributes, write_constant, write_group
-from perturb.store.manifest import Manifest, group_name, group_shape
+from perturb.store.arrays import Field, read_attributes, write_constant, write_group, write_names
+from perturb.store.manifest import Manifest, group_name, group_shape, names_by_row
 from perturb.store.results import (
   RESULTS,
   TIMINGS,
@@ -47,8 +47,9 @@ def place_images(
   manifest.add(_new_images(manifest, dataset, experiment.net.size, config, fail))
   write_group(workdir / RESULTS, {})
   write_group(workdir / TIMINGS, {})
-  for name, count in manifest.counts.items():
-    _make_room(workdir, name, count, experiment, config.batch)
+  for name, images in names_by_row(manifest.entries).items():
+    _make_room(workdir, name, len(images), experiment, config.batch)
+    write_names(workdir / RESULTS / name, [images[row] for row in range(len(images))])
   manifest.write()
 
 

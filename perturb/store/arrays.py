@@ -20,6 +20,9 @@ from perturb.errors import StorageError
 from perturb.store import files
 
 PENDING, DONE, FAILED = 0, 1, 2  # Values of `status`.
+MEANINGS = {'flag_values': [PENDING, DONE, FAILED], 'flag_meanings': 'pending done failed'}
+NAMES = 'image'  # The array of the images' names, and the axis that it names.
+NAMES_CHUNK = 4096
 
 
 class Field(NamedTuple):
@@ -95,13 +98,14 @@ class Group:
     return self._arrays[name]
 
   def __contains__(self, name: str) -> bool:
-    return (self.path / name / 'zarr.json').exists()
+    return name != NAMES and (self.path / name / 'zarr.json').exists()
 
   def fields(self) -> list[str]:
     """The names of the arrays, with those of subgroups: `grad_cam/heatmap`."""
     found = [path.parent for path in self.path.rglob('zarr.json')]
     arrays = [path for path in found if 'shape' in json.loads((path / 'zarr.json').read_text())]
-    return sorted(path.relative_to(self.path).as_posix() for path in arrays)
+    names = (path.relative_to(self.path).as_posix() for path in arrays)
+    return sorted(name for name in names if name in self)
 
   def chunk(self, name: str) -> int:
     """Images a file of a field."""
@@ -147,7 +151,38 @@ def write_constant(path: pathlib.Path, dim: str, values: np.ndarray) -> None:
     _result(_open(path).write(values), path)
 
 
-def _create(path: pathlib.Path, field: Field, count: int, chunk: int, dim: str = 'image') -> None:
+def write_names(path: pathlib.Path, names: Sequence[str]) -> None:
+  """The names of a group's images, by which xarray finds them: strings, in whole chunks."""
+  path = path / NAMES
+  path.mkdir(exist_ok=True)
+  metadata = {
+    'zarr_format': 3,
+    'node_type': 'array',
+    'shape': [len(names)],
+    'data_type': 'string',
+    'fill_value': '',
+    'chunk_grid': {'name': 'regular', 'configuration': {'chunk_shape': [NAMES_CHUNK]}},
+    'chunk_key_encoding': {'name': 'default', 'configuration': {'separator': '/'}},
+    'codecs': [{'name': 'vlen-utf8', 'configuration': {}}],
+    'dimension_names': [NAMES],
+    'attributes': {},
+  }
+  (path / 'c').mkdir(exist_ok=True)
+  for first in range(0, len(names), NAMES_CHUNK):
+    encoded = [name.encode() for name in names[first : first + NAMES_CHUNK]]
+    encoded += [b''] * (NAMES_CHUNK - len(encoded))
+    parts = [len(one).to_bytes(4, 'little') + one for one in encoded]
+    content = NAMES_CHUNK.to_bytes(4, 'little') + b''.join(parts)
+    _write_if_new(path / 'c' / str(first // NAMES_CHUNK), content)
+  _write_if_new(path / 'zarr.json', (json.dumps(metadata, indent=2) + '\n').encode())
+
+
+def _write_if_new(path: pathlib.Path, content: bytes) -> None:
+  if not path.exists() or path.read_bytes() != content:
+    files.write_atomically(path, content)
+
+
+def _create(path: pathlib.Path, field: Field, count: int, chunk: int, dim: str = NAMES) -> None:
   metadata = {
     'shape': [count, *field.shape],
     'data_type': field.dtype,
@@ -159,6 +194,7 @@ def _create(path: pathlib.Path, field: Field, count: int, chunk: int, dim: str =
       {'name': 'crc32c'},
     ],
     'dimension_names': [dim, *field.dims],
+    'attributes': MEANINGS if path.name == 'status' else {},
   }
   _result(tensorstore.open(_spec(path) | {'metadata': metadata}, create=True), path)
 

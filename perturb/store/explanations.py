@@ -1,6 +1,6 @@
 """Extremal perturbations that a run has stored: what figures and notebooks read."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,8 +60,10 @@ def fields(shape: tuple[int, int], areas: int, settings: Settings) -> dict[str, 
   }
 
 
-class Explanations(Results):
+class Explanations(Results, Mapping[str, ExtremalResult]):
   """The results in a workdir of configs/extremal.py, while the run goes on or after.
+
+  A mapping of the names of the images that are done to their results.
 
   Example (of a network whose images have 28 x 28 pixels, at two areas):
     >>> found = perturb.Explanations('runs/extremal')

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from perturb.errors import UserError, did_you_mean
+from perturb.errors import MissingError, UserError, did_you_mean
 from perturb.store.arrays import DONE, Field, Group
 from perturb.store.manifest import Manifest
 
@@ -79,6 +79,12 @@ class Results:
   def __len__(self) -> int:
     return len(self.names)
 
+  def __iter__(self) -> Iterator[str]:
+    return iter(self.names)
+
+  def __contains__(self, name: object) -> bool:
+    return name in self._done
+
   def place(self, name: str) -> tuple[Group, int]:
     """(the group of an image, its row there).
 
@@ -87,9 +93,9 @@ class Results:
     """
     if name not in self.manifest.entries:
       hint = did_you_mean(name, list(self.manifest.entries))
-      raise UserError(f'{self.workdir}: there is no image {name!r}{hint}')
+      raise MissingError(f'{self.workdir}: there is no image {name!r}{hint}')
     if name not in self._done:
-      raise UserError(f'{self.workdir}: the image {name!r} is not done, or failed')
+      raise MissingError(f'{self.workdir}: the image {name!r} is not done, or failed')
     entry = self.manifest.entries[name]
     return self.groups[entry.group], entry.row
 
@@ -102,7 +108,7 @@ class Results:
     group, row = self.place(name)
     if field not in group:
       hint = did_you_mean(field, group.fields())
-      raise UserError(f'{self.workdir}: there is no field {field!r}{hint}')
+      raise MissingError(f'{self.workdir}: there is no field {field!r}{hint}')
     return group.read(field, [row])[0]
 
   def columns(self, names: Sequence[str], fields: Sequence[str]) -> Iterator[tuple[Any, ...]]:

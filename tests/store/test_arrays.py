@@ -1,8 +1,19 @@
+"""Arrays of many images on disk: rows that are there whole or not at all."""
+
+import json
+
 import numpy as np
 import pytest
 
 from perturb.errors import UserError
-from perturb.store.arrays import Field, Group, read_attributes, write_constant, write_group
+from perturb.store.arrays import (
+  Field,
+  Group,
+  read_attributes,
+  write_constant,
+  write_group,
+  write_names,
+)
 
 FIELDS = {
   'status': Field('uint8'),
@@ -70,3 +81,23 @@ def test_a_constant_and_damage(group):
     Group(group.path).read('area')
   with pytest.raises(UserError, match='not a Zarr group'):
     read_attributes(group.path / 'none')
+
+
+def test_names_are_a_coordinate_of_strings_and_codes_say_what_they_mean(group):
+  """As zarr-python writes them: a count, then the length and the bytes of each."""
+  for names in (['a'], ['a', 'Mücke', 'c d']):
+    write_names(group.path, names)
+    described = json.loads((group.path / 'image' / 'zarr.json').read_text())
+    assert described['shape'] == [len(names)] and described['dimension_names'] == ['image']
+    data = (group.path / 'image' / 'c' / '0').read_bytes()
+    (chunk,) = described['chunk_grid']['configuration']['chunk_shape']
+    assert int.from_bytes(data[:4], 'little') == chunk
+    found, at = [], 4
+    for _ in names:
+      end = at + 4 + int.from_bytes(data[at : at + 4], 'little')
+      found.append(data[at + 4 : end].decode())
+      at = end
+    assert found == names and not data[at:].strip(b'\0')
+  assert 'image' not in group.fields() and 'image' not in group
+  attributes = json.loads((group.path / 'status' / 'zarr.json').read_text())['attributes']
+  assert attributes == {'flag_values': [0, 1, 2], 'flag_meanings': 'pending done failed'}

@@ -81,6 +81,13 @@ def test_the_workdir_holds_what_other_tools_read(first):
   found = Explanations(out)
   result = found['chelsea']
   assert found.names == ['chelsea', 'coffee'] and found.field('chelsea', 'target') == 285
+  assert list(found) == found.names == list(found.keys()) and 'coffee' in found
+  assert 'broken' not in found and found.get('broken') is None
+  assert {name: result.masks.shape[1] for name, result in found.items()} == dict.fromkeys(found, 2)
+  with pytest.raises(KeyError, match="no image 'chelsae'; did you mean 'chelsea'"):
+    found['chelsae']
+  with pytest.raises(UserError, match="no field 'mean_aera'; did you mean 'mean_area'"):
+    found.field('coffee', 'mean_aera')
   assert result.masks.shape == (1, 2, 224, 224)
   np.testing.assert_allclose(result.areas, [0.1, 0.3])
   np.testing.assert_allclose(result.masks.mean((2, 3)), result.mean_area, atol=1e-6)
