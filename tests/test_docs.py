@@ -3,12 +3,9 @@
 import ast
 import importlib
 import importlib.util
-import os
 import pathlib
 import re
 import shlex
-import subprocess
-import sys
 from typing import NamedTuple
 
 from absl import flags
@@ -19,6 +16,7 @@ from launch.sweep import jobs_of
 from perturb import METHODS
 from perturb.nets import NETWORKS
 from perturb.tasks.registry import TASKS
+from tests import commands as processes
 from tests.conftest import CACHE
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -225,30 +223,44 @@ def test_the_architecture_is_that_of_the_tree():
   paths = [code for code in named if '/' in code or code.endswith('.py')]
   assert [path for path in paths if not (ROOT / path).exists()] == []
   packages = [init.parent.relative_to(ROOT) for init in ROOT.glob('perturb/**/__init__.py')]
-  assert [str(package) for package in packages if f'{package}/' not in paths + ['perturb/']] == []
+  assert [str(package) for package in packages if f'{package}/' not in [*paths, 'perturb/']] == []
 
 
-def run_command(words, folder):
-  """Runs a command of a document, made cheap, in a folder."""
-  name = pathlib.Path(option(words, 'config')).stem
-  words = [sys.executable, *words[1:], *CHEAPER.get(name, [])]
-  environment = os.environ | {'PYTHONPATH': str(ROOT), 'HOME': str(CACHE)}  # Of the compiled programs.
-  done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
-  assert done.returncode == 0, f'{shlex.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}'
+@pytest.fixture(scope='module')
+def shell(tmp_path_factory):
+  """Runs a command of a document, made cheap, in a folder of its own; the same one only once."""
+  folder, done = tmp_path_factory.mktemp('documents'), set()
+  (folder / 'configs').symlink_to(ROOT / 'configs')
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(processes, 'ROOT', folder)
+    patch.setenv('PYTHONPATH', str(ROOT))
+    server = processes.Server()
+
+  def run(words):
+    name = pathlib.Path(option(words, 'config')).stem
+    _, _, module, *arguments = [*words, *CHEAPER.get(name, [])]
+    if (line := shlex.join([module, *arguments])) in done:
+      return
+    if module == 'perturb.main':
+      arguments.append(f'--compilation_cache={CACHE}')
+    ended = server.wait(server.start(module, arguments, {}))
+    assert ended.returncode == 0, f'{line}\n{ended.stdout[-2000:]}\n{ended.stderr[-4000:]}'
+    done.add(line)
+
+  run.folder = folder
+  return run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('document', [d for d in DOCUMENTS if d != 'CONTRIBUTING.md'])
-def test_what_a_document_says_to_run_runs(document, tmp_path, monkeypatch):
-  (tmp_path / 'configs').symlink_to(ROOT / 'configs')
-  monkeypatch.chdir(tmp_path)
-  CACHE.mkdir(exist_ok=True)
+def test_what_a_document_says_to_run_runs(document, shell, monkeypatch):
+  monkeypatch.chdir(shell.folder)
   names = {'__name__': document}  # One notebook a document.
   for block in blocks(document):
     if block.reason is not None:
       continue
     if block.language == 'sh':
       for words in commands(block):
-        run_command(words, tmp_path)
+        shell(words)
     elif block.language == 'python':
       exec(compile(block.text, f'{document}:{block.line}', 'exec'), names)
