@@ -25,7 +25,11 @@ TOOLS = ('pip', 'ruff', 'mypy')  # Commands that are not a module of Python.
 
 # What the slow test appends to a command, by the name of its config, so that it costs little.
 CHEAPER = {
-  'extremal': ['--config.settings.iterations=3', '--config.areas=(0.05, 0.1)'],
+  'extremal': [
+    '--config.settings.iterations=3',
+    '--config.areas=(0.05, 0.1)',
+    '--config.figures=1',
+  ],
   'extremal_paper': ['--config.settings.iterations=3'],
   'extremal_torchray': ['--config.settings.iterations=3'],
   'extremal_sweep': ['--set=images=chelsea', '--set=network=mnist', '--set=weights=random'],
