@@ -2,12 +2,12 @@
 
 import ml_collections
 
-from configs import subjects
+from configs import common
 
 
 def get_config() -> ml_collections.ConfigDict:
   """The default study: of digits, by the network that configs/train_mnist.py trains."""
-  config = subjects.get_config()
+  config = common.subjects()
   config.task = 'adversarial'
 
   config.data = 'digits'  # 'digits': the held-out ones; 'images': those of config.images.
@@ -40,4 +40,5 @@ def get_config() -> ml_collections.ConfigDict:
     }
   )
   config.epochs = 30  # Of each classifier.
+  common.add_run(config)
   return config

@@ -2,12 +2,12 @@
 
 import ml_collections
 
-from configs import subjects
+from configs import common
 
 
 def get_config() -> ml_collections.ConfigDict:
   """The default experiment; any field can be set on the command line: --config.field=value."""
-  config = subjects.get_config()
+  config = common.subjects()
   config.task = 'channels'
 
   config.layer = 'blocks.10'  # Whose channels; inception4d of GoogLeNet in the paper.
@@ -20,4 +20,5 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.steps = 512  # Of the feature inversions.
   config.seed = 0  # Of their start and of the views.
+  common.add_run(config)
   return config

@@ -2,7 +2,7 @@
 
 import ml_collections
 
-from configs import subjects
+from configs import common
 
 METHODS = (
   'gradient',
@@ -30,7 +30,7 @@ METHODS = (
 
 def get_config() -> ml_collections.ConfigDict:
   """The default comparison; any field can be set on the command line: --config.field=value."""
-  config = subjects.get_config()
+  config = common.subjects()
   config.task = 'compare'
 
   config.references = 'astronaut, camera, motorcycle_left, rocket'  # Of expected_gradients.
@@ -45,4 +45,5 @@ def get_config() -> ml_collections.ConfigDict:
       'extremal_perturbation': {'areas': (0.025, 0.05, 0.1, 0.2)},
     }
   )
+  common.add_run(config)
   return config

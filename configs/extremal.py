@@ -2,15 +2,15 @@
 
 import ml_collections
 
-from configs import subjects
+from configs import common
 
 
 def get_config() -> ml_collections.ConfigDict:
   """The default experiment; any field can be set on the command line: --config.field=value."""
-  config = subjects.get_config()
+  config = common.subjects()
   config.task = 'extremal'
 
-  # What is explained, beside configs/subjects.py; here `fit` can also be 'aspect'.
+  # What is explained, beside configs/common.py; here `fit` can also be 'aspect'.
   config.multiple = 16  # With 'aspect', longer sides are cropped to a multiple of so many pixels.
   config.layer = ''  # Explain channel `target` of this layer (its spatial mean), not a class.
 
@@ -33,10 +33,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.seed = 0  # Of the PRNG key.
   config.chunk = 0  # Problems solved side by side; 0: as many as suit the machine.
 
-  # The run.
-  config.batch = 0  # Images that a device explains in one call; 0: as many as suit it.
-  config.workers = 4  # Threads of each process that read and resize pictures.
-  config.figures = 16  # Pictures drawn, and shown in the report: the first ones.
-
+  common.add_run(config)
   config.threshold = 1.0  # a* is the smallest area that keeps this part of the score.
   return config

@@ -2,12 +2,12 @@
 
 import ml_collections
 
-from configs import subjects
+from configs import common
 
 
 def get_config() -> ml_collections.ConfigDict:
   """The default study; any field can be set on the command line: --config.field=value."""
-  config = subjects.get_config()
+  config = common.subjects()
   config.task = 'minimal_boxes'
 
   config.methods = (
@@ -22,4 +22,5 @@ def get_config() -> ml_collections.ConfigDict:
   config.suppressions = (0.8, 0.9, 0.95, 0.99)  # Of the probability.
   config.mode = 'paper'  # Thresholds 0, 0.1, ..., 1 of the heatmap; 'released': 0, 0.01, ..., 0.99.
   config.sigma_max = 10.0  # Of the blur, in pixels.
+  common.add_run(config)
   return config

@@ -2,12 +2,12 @@
 
 import ml_collections
 
-from configs import subjects
+from configs import common
 
 
 def get_config() -> ml_collections.ConfigDict:
   """The default study; `keypoints` and `root` are to be given: --config.keypoints=file.csv."""
-  config = subjects.get_config()
+  config = common.subjects()
   config.task = 'parts'
 
   config.keypoints = ''  # CSV: image,class,part,x,y; x and y in pixels of the picture, from 0.
@@ -15,4 +15,5 @@ def get_config() -> ml_collections.ConfigDict:
   config.methods = ('meaningful_perturbation',)  # One.
   config.options = ml_collections.ConfigDict()  # Method -> its arguments.
   config.least_images = 10  # A class counts if so many of its pictures have every part.
+  common.add_run(config)
   return config

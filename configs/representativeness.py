@@ -2,12 +2,12 @@
 
 import ml_collections
 
-from configs import subjects
+from configs import common
 
 
 def get_config() -> ml_collections.ConfigDict:
   """The default study; any field can be set on the command line: --config.field=value."""
-  config = subjects.get_config()
+  config = common.subjects()
   config.task = 'representativeness'
 
   config.methods = ('meaningful_perturbation',)  # One, whose heatmap is 1 - mask.
@@ -18,4 +18,5 @@ def get_config() -> ml_collections.ConfigDict:
   config.sigma_max = 10.0  # Of the blur, in pixels.
   config.noise = 1.0  # Standard deviation, in the units of the network's input.
   config.seed = 0  # Of the noise.
+  common.add_run(config)
   return config

@@ -6,6 +6,7 @@ import ml_collections
 def get_config() -> ml_collections.ConfigDict:
   """About 97 % of the test images right, in under a minute on two cores."""
   config = ml_collections.ConfigDict()
+  config.task = 'train'
   config.data = 'digits'  # 5000 images of MNIST.
   config.test_share = 0.2  # Of each class.
   config.network = 'mnist'

@@ -17,7 +17,7 @@ def jobs_of_flags() -> list[Job]:
   """The runs that the command line asks for."""
   for flag in (CONFIG, WORKDIR):
     if not flag.value:
-      example = '--config=configs/sweep.py --workdir=runs/sweep'
+      example = '--config=configs/extremal_sweep.py --workdir=runs/sweep'
       raise UserError(f'--{flag.name} is required; try {example}')
   return jobs_of(CONFIG.value, WORKDIR.value, SET.value)
 

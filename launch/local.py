@@ -1,6 +1,6 @@
 """A sweep on this machine, a process a device.
 
-  python -m launch.local --config=configs/sweep.py --workdir=runs/sweep
+  python -m launch.local --config=configs/extremal_sweep.py --workdir=runs/sweep
 
 Each run writes what it says to `log.txt` in its folder. Started again, the sweep goes on: runs
 continue where they were stopped.

@@ -1,6 +1,6 @@
 """A sweep on Slurm, through submitit: one job array, a run a job.
 
-  python -m launch.slurm --config=configs/sweep.py --workdir=/shared/sweep \\
+  python -m launch.slurm --config=configs/extremal_sweep.py --workdir=/shared/sweep \\
       --partition=gpu --gpus=1 --hours=4 --parallel=16
 
 A run that is preempted, or out of time, is queued again and continues. With several nodes or tasks

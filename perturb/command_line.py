@@ -1,15 +1,16 @@
-"""What the entry points share: flags with one line for a mistake, and the compilation cache."""
+"""The command line of every entry point: a config and a workdir; a mistake is said in one line."""
 
-from collections.abc import Callable
-import logging
+from collections.abc import Callable, Mapping
 import os
 import re
+import sys
 
-from absl import flags
+from absl import app, flags
 import jax
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
-from perturb.errors import UserError
+from perturb.console import quiet
+from perturb.errors import UserError, did_you_mean
 from perturb.memory import keep_freed_memory
 
 CACHE = flags.DEFINE_string(
@@ -26,6 +27,42 @@ COORDINATOR = flags.DEFINE_string(
 )
 PROCESSES = flags.DEFINE_integer('processes', 1, 'How many there are.', lower_bound=1)
 PROCESS = flags.DEFINE_integer('process', 0, 'Which one this is, from 0.', lower_bound=0)
+
+
+Task = Callable[[ConfigDict, str], int]  # Of (config, workdir); how many items failed.
+
+
+def start(tasks: Mapping[str, Task]) -> None:
+  """Parses the command line and runs the task that its config names; ends the process.
+
+  The exit status is 0 if nothing failed, and 1 otherwise.
+
+  Args:
+    tasks: name, the config's field `task` -> what runs it.
+  """
+  config = config_flags.DEFINE_config_file(
+    'config', None, 'The experiment: configs/extremal.py, ...'
+  )
+  workdir = flags.DEFINE_string('workdir', None, 'Folder for results, figures and the report.')
+
+  def main(_: list[str]) -> None:
+    start_jax()
+    try:
+      join_processes()
+      failed = _task_of(config.value, tasks)(config.value, str(workdir.value))
+    except UserError as error:
+      raise SystemExit(f'error: {error}') from error
+    sys.exit(1 if failed else 0)
+
+  app.run(main, flags_parser=parser(config, workdir))
+
+
+def _task_of(config: ConfigDict, tasks: Mapping[str, Task]) -> Task:
+  name = config.get('task')
+  if name not in tasks:
+    hint = did_you_mean(str(name), list(tasks)) or f'; the tasks are {", ".join(tasks)}'
+    raise UserError(f'config.task: there is no task {name!r}{hint}')
+  return tasks[name]
 
 
 def _check(config: flags.FlagHolder, workdir: flags.FlagHolder, rest: list[str]) -> None:
@@ -63,12 +100,6 @@ def parser(config: flags.FlagHolder, workdir: flags.FlagHolder) -> Callable[[lis
       raise SystemExit(f'error: {line}') from error
 
   return parse
-
-
-def quiet() -> None:
-  """Keeps libraries from reporting what went well, and accelerators that are not there."""
-  for name in ('absl', 'jax._src.distributed', 'jax._src.xla_bridge', 'orbax'):
-    logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def start_jax() -> None:

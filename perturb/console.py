@@ -1,5 +1,6 @@
 """What a run says while it goes on: a bar on a terminal, plain lines otherwise."""
 
+import logging
 import sys
 import time
 from typing import Any
@@ -7,6 +8,12 @@ from typing import Any
 import tqdm
 
 LINE_EVERY = 10.0  # seconds
+
+
+def quiet() -> None:
+  """Keeps libraries from reporting what went well, and accelerators that are not there."""
+  for name in ('absl', 'jax._src.distributed', 'jax._src.xla_bridge', 'orbax'):
+    logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def format_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
@@ -41,7 +48,7 @@ class Progress:
   def __init__(self, total: int | None, unit: str):
     self.terminal = sys.stderr.isatty()
     self.bar = tqdm.tqdm(total=total, unit=unit, disable=not self.terminal, leave=False)
-    self.total, self.unit, self.done, self._before = total, unit, 0, 0
+    self.total, self.unit, self.done = total, unit, 0
     self._start = self._last = time.perf_counter()
 
   def expect(self, total: int) -> None:
@@ -49,10 +56,9 @@ class Progress:
     self.total = total
     self.bar.reset(total)
 
-  def restart(self) -> None:
-    """Leaves what went before, as compilation, out of the rate."""
-    self._start, self._before = time.perf_counter(), self.done
-    self.bar.unpause()
+  def leave_out(self, seconds: float) -> None:
+    """Leaves some time, as that of compilation, out of the rate."""
+    self._start += seconds
 
   def begin(self, name: str) -> None:
     """Says what is being worked on."""
@@ -69,7 +75,7 @@ class Progress:
     if self.terminal or self.total is None or not count or not due:
       return
     self._last = now
-    rate = (self.done - self._before) / (now - self._start)
+    rate = self.done / (now - self._start)
     left = duration((self.total - self.done) / rate)
     self.say(f'{self.done} of {self.total} {self.unit}s, {rate:.3g} {self.unit}s/s, {left} left')
 

@@ -9,8 +9,10 @@ import pathlib
 import re
 from typing import Any, NamedTuple
 
+import numpy as np
 from PIL import Image
 
+from perturb.data.digits import Examples
 from perturb.data.images import (
   File,
   ImageError,
@@ -103,6 +105,18 @@ def open_dataset(images: str, split: str = '', data_dir: str = '') -> Dataset:
 def of_files(sources: Sequence[Source]) -> Dataset:
   """The pictures of some files."""
   return Dataset(sources, lambda i: Record(sources[i].path, None))
+
+
+def of_examples(examples: Examples, indices: Sequence[int] | np.ndarray) -> Dataset:
+  """Some labelled pictures that are in memory, as `7_0042`: the label and the index."""
+  names = [f'{examples.class_names[examples.labels[i]]}_{i:04d}' for i in indices]
+
+  def read(index: int) -> Record:
+    chosen, file = indices[index], io.BytesIO()
+    Image.fromarray(examples.images[chosen]).save(file, 'png')
+    return Record(file, int(examples.labels[chosen]))
+
+  return Dataset([Source(name, name) for name in names], read, examples.class_names)
 
 
 def _sliced(dataset: Dataset, split: str) -> Dataset:

@@ -77,6 +77,80 @@ def outside(boxes: jax.Array, size: tuple[int, int]) -> jax.Array:
   return (~hidden).astype(jnp.float32)
 
 
+def check_box(box: Sequence[int] | np.ndarray, size: tuple[int, int]) -> None:
+  """Raises a `UserError` unless a box lies inside an image of (H, W) pixels."""
+  top, left, bottom, right = map(int, box)
+  if not (0 <= top < bottom <= size[0] and 0 <= left < right <= size[1]):
+    raise UserError(
+      f'box {(top, left, bottom, right)}: give (top, left, bottom, right) '
+      f'inside the image of {size[0]} x {size[1]} pixels'
+    )
+
+
+def threshold_boxes(
+  f: Function,
+  x: Images,
+  target: Target,
+  heatmaps: jax.Array | np.ndarray,
+  *,
+  mode: Mode = 'paper',
+  sigma_max: float = 10.0,
+) -> tuple[jax.Array, jax.Array]:
+  """The box around a heatmap's pixels above each threshold, and what is left if it is blurred.
+
+  See `minimal_boxes` for the arguments and errors.
+
+  Returns:
+    (boxes int `[B, T, 4]`, normalised probabilities `[B, T]`).
+  """
+  check_choice('mode', mode, get_args(Mode))
+  x = check_images(x)
+  targets = check_targets(f, x, target)
+  heat = jnp.asarray(heatmaps, jnp.float32)
+  if heat.shape != x.shape[:3]:
+    raise UserError(f'heatmaps must be of shape {x.shape[:3]}, not {heat.shape}')
+  levels = jnp.asarray(THRESHOLDS[mode])[:, None, None]
+  boxes = tight_boxes(normalise(heat)[:, None] >= levels)
+  keep_and_blank = jnp.stack([jnp.ones_like(heat), jnp.zeros_like(heat)], axis=1)
+  masks = jnp.concatenate([keep_and_blank, outside(boxes, (x.shape[1], x.shape[2]))], axis=1)
+  scores = masked_scores(f, x, targets, blur(x, sigma_max), masks)
+  return boxes, normalised(scores[:, 2:], scores[:, :1], scores[:, 1:2])
+
+
+def smallest_boxes(
+  boxes: jax.Array | np.ndarray,
+  scores: jax.Array | np.ndarray,
+  size: tuple[int, int],
+  *,
+  suppressions: Sequence[float] = SUPPRESSIONS,
+  mode: Mode = 'paper',
+) -> MinimalBoxes:
+  """Of the boxes of all thresholds, the smallest that suppresses the class.
+
+  Args:
+    boxes: `[B, T, 4]` of `threshold_boxes`.
+    scores: `[B, T]`, the normalised probability with each of them blurred.
+    size: (H, W) of the images.
+    suppressions: shares of the probability.
+    mode: of the thresholds.
+  """
+  found, rest = np.asarray(boxes), np.asarray(scores)
+  area = (found[..., 2] - found[..., 0]) * (found[..., 3] - found[..., 1]) / (size[0] * size[1])
+  areas, chosen = [], []
+  for suppression in suppressions:
+    # A tolerance, so that a wholly blurred image counts as wholly suppressed.
+    allowed = np.where(rest <= 1 - suppression + 1e-6, area, np.inf)
+    areas.append(allowed.min(1))
+    chosen.append(found[np.arange(len(found)), allowed.argmin(1)])
+  return MinimalBoxes(
+    np.asarray(suppressions),
+    np.stack(areas, 1),
+    np.stack(chosen, 1),
+    np.asarray(THRESHOLDS[mode]),
+    rest,
+  )
+
+
 def minimal_boxes(
   f: Function,
   x: Images,
@@ -105,30 +179,10 @@ def minimal_boxes(
   Raises:
     UserError: for a wrong target, or heatmaps of another size.
   """
-  check_choice('mode', mode, get_args(Mode))
   x = check_images(x)
-  targets = check_targets(f, x, target)
-  heat = jnp.asarray(heatmaps, jnp.float32)
-  if heat.shape != x.shape[:3]:
-    raise UserError(f'heatmaps must be of shape {x.shape[:3]}, not {heat.shape}')
-  levels = np.asarray(THRESHOLDS[mode])
-  boxes = tight_boxes(normalise(heat)[:, None] >= jnp.asarray(levels)[:, None, None])
+  boxes, scores = threshold_boxes(f, x, target, heatmaps, mode=mode, sigma_max=sigma_max)
   size = (x.shape[1], x.shape[2])
-  keep_and_blank = jnp.stack([jnp.ones_like(heat), jnp.zeros_like(heat)], axis=1)
-  masks = jnp.concatenate([keep_and_blank, outside(boxes, size)], axis=1)
-  scores = masked_scores(f, x, targets, blur(x, sigma_max), masks)
-  rest = np.asarray(normalised(scores[:, 2:], scores[:, :1], scores[:, 1:2]))
-  found = np.asarray(boxes)
-  area = (found[..., 2] - found[..., 0]) * (found[..., 3] - found[..., 1]) / (size[0] * size[1])
-  areas, chosen = [], []
-  for suppression in suppressions:
-    # A tolerance, so that a wholly blurred image counts as wholly suppressed.
-    allowed = np.where(rest <= 1 - suppression + 1e-6, area, np.inf)
-    areas.append(allowed.min(1))
-    chosen.append(found[np.arange(len(found)), allowed.argmin(1)])
-  return MinimalBoxes(
-    np.asarray(suppressions), np.stack(areas, 1), np.stack(chosen, 1), levels, rest
-  )
+  return smallest_boxes(boxes, scores, size, suppressions=suppressions, mode=mode)
 
 
 def interrogate(
@@ -158,12 +212,8 @@ def interrogate(
   targets = check_targets(f, x, target)
   size = (x.shape[1], x.shape[2])
   places = np.broadcast_to(np.asarray(boxes, int), (x.shape[0], 4))
-  for top, left, bottom, right in places:
-    if not (0 <= top < bottom <= size[0] and 0 <= left < right <= size[1]):
-      raise UserError(
-        f'box {(int(top), int(left), int(bottom), int(right))}: give (top, left, bottom, right) '
-        f'inside the image of {size[0]} x {size[1]} pixels'
-      )
+  for box in places:
+    check_box(box, size)
   masks = outside(jnp.asarray(places), size)
   fill = blur(x, sigma_max)
   scores = masked_scores(f, x, targets, fill, jnp.stack([masks, jnp.ones_like(masks)], axis=1))

@@ -74,6 +74,24 @@ def read_keypoints(path: str | os.PathLike[str]) -> list[Keypoint]:
   return points
 
 
+def placed(point: Keypoint, size: tuple[int, int], shown: tuple[int, ...], fit: str) -> Keypoint:
+  """A keypoint of a picture, in pixels of the image that a network is shown of it.
+
+  Args:
+    point: in pixels of the picture.
+    size: (width, height) of the picture.
+    shown: (H, W) of the image.
+    fit: 'crop' or 'squash', how the picture was fitted.
+  """
+  height, width = shown[:2]
+  scale = (width / size[0], height / size[1])
+  if fit == 'crop':
+    scale = (max(scale),) * 2
+  x = (point.x + 0.5 - size[0] / 2) * scale[0] + width / 2 - 0.5
+  y = (point.y + 0.5 - size[1] / 2) * scale[1] + height / 2 - 0.5
+  return point._replace(x=x, y=y)
+
+
 def intensity(heatmap: np.ndarray, x: float, y: float, window: int = WINDOW) -> float:
   """The mean of a heatmap `[H, W]` in the window x window pixels around a point, inside the image.
 

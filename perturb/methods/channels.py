@@ -17,7 +17,6 @@ from perturb.base import Images, Target, check_images, check_targets, pick
 from perturb.chunks import mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
-from perturb.methods.extremal import smallest_area
 from perturb.nets.layer_gradients import default_layer, network_of
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.area import area_loss
@@ -50,16 +49,48 @@ class ChannelResult(NamedTuple):
 
   def best(self) -> np.ndarray:
     """`[B]`: the index of a* (eq. 10); of the largest area where none reaches Phi(x)."""
-    areas = np.asarray(self.areas)
-    found = smallest_area(self)
-    chosen = np.where(np.isnan(found), areas.max(), found)
-    return np.array([int(np.flatnonzero(areas == area)[0]) for area in chosen])
+    return np.asarray(index_of_best(self.areas, self.scores, self.full_score))
 
   @property
   def heatmap(self) -> jax.Array:
     """`[B, H, W]`: the saliency at a*, resized to the images."""
     chosen = self.saliency[np.arange(len(self.masks)), self.best()]
     return resize(chosen, self.size)
+
+
+def index_of_best(
+  counts: Sequence[int] | jax.Array, scores: jax.Array, full_score: jax.Array
+) -> jax.Array:
+  """`[B]`: the index of a*, the fewest of the counts `[A]` that keep Phi(x) (eq. 10).
+
+  That of the most channels where no count does.
+
+  Args:
+    counts: `[A]`, numbers of channels.
+    scores: `[B, A]`, with these kept.
+    full_score: `[B]`, Phi(x).
+  """
+  channels = jnp.asarray(counts, jnp.float32)
+  reached = jnp.asarray(scores) >= jnp.asarray(full_score)[:, None]
+  fewest = jnp.where(reached, channels, jnp.inf).argmin(axis=1)
+  return jnp.where(reached.any(axis=1), fewest, channels.argmax())
+
+
+def channel_counts(net: Pretrained, layer: str, areas: Sequence[int] | None) -> list[int]:
+  """The numbers of channels asked for; by default the paper's, as far as a layer has so many.
+
+  Raises:
+    UserError: for a layer without spatial extent, or numbers that are not from 1 to K.
+  """
+  shape = net.shapes([layer])[layer].shape
+  if len(shape) != 4:
+    raise UserError(f'layer {layer!r}: its output has no channels at positions')
+  if areas is None:
+    return [count for count in DEFAULT_COUNTS if count < shape[-1]] + [shape[-1]]
+  for area in areas:
+    if area != int(area) or not 1 <= area <= shape[-1]:
+      raise UserError(f'area {area!r}: {layer} has {shape[-1]} channels, so 1 to {shape[-1]}')
+  return list(areas)
 
 
 @compiled
@@ -152,14 +183,7 @@ def channel_attribution(
   layer = net.network.resolve(layer or default_layer(net))
   x = check_images(x)
   targets = check_targets(net, x, target)
-  shape = net.shapes([layer], x)[layer].shape
-  if len(shape) != 4:
-    raise UserError(f'layer {layer!r}: its output has no channels at positions')
-  if areas is None:
-    areas = [count for count in DEFAULT_COUNTS if count < shape[-1]] + [shape[-1]]
-  for area in areas:
-    if area != int(area) or not 1 <= area <= shape[-1]:
-      raise UserError(f'area {area!r}: {layer} has {shape[-1]} channels, so 1 to {shape[-1]}')
+  areas = channel_counts(net, layer, areas)
   counts = jnp.asarray(areas, jnp.float32)
   if chunk is None:
     chunk = 8 if jax.default_backend() == 'cpu' else 256

@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from perturb.command_line import quiet
+from perturb.console import quiet
 from perturb.errors import UserError
 from perturb.nets import preprocessing as pre
 from perturb.nets.weights.from_torch import misfits, torch_shapes

@@ -45,12 +45,14 @@ class Batch(NamedTuple):
   """What the devices of this process compute in one call.
 
   Attributes:
-    shares: 'x' and 'target' of all slots, those of a device side by side.
+    known: of all slots, those of a device side by side: the images 'x' and the targets 'asked'
+      for (-1: the class predicted); later also what the steps have given, by the names under
+      which it is stored.
     images: slot -> image; the other slots are empty.
     failed: images that could not be read.
   """
 
-  shares: dict[str, np.ndarray]
+  known: dict[str, np.ndarray]
   images: dict[int, Loaded]
   failed: list[Loaded]
 
@@ -62,7 +64,7 @@ class Pictures:
     dataset: where they come from.
     net: the network.
     targets: label of the dataset -> index of the class to explain, -1 for the one predicted.
-    config: `fit`, `multiple`, `workers`.
+    config: `fit`, `workers` and, if it has one, `multiple`.
 
   Attributes:
     index: name -> index in the dataset.
@@ -87,7 +89,7 @@ class Pictures:
     try:
       picture, label = self.dataset.picture(index)
       image = fit_picture(
-        picture, size=self.net.size, fit=self.config.fit, multiple=self.config.multiple
+        picture, size=self.net.size, fit=self.config.fit, multiple=self.config.get('multiple', 1)
       )
       shape = group_name((image.shape[0], image.shape[1]))
       if shape != entry.group:
@@ -102,22 +104,21 @@ class Pictures:
     x, digest = self.net.preprocess(image), zlib.crc32(image.tobytes())
     return Loaded(name, place, entry.row, x, digest, label, target)
 
-  def empty(self, group: str, count: int) -> dict[str, np.ndarray]:
-    """The shares of so many slots, with nothing in them."""
+  def _empty(self, group: str, count: int) -> dict[str, np.ndarray]:
+    """'x' and 'asked' of so many slots, with nothing in them."""
     channels = len(self.net.preprocessing.mean)
     return {
       'x': np.zeros((count, *group_shape(group), channels), np.float32),
-      'target': np.zeros(count, np.int32),
+      'asked': np.zeros(count, np.int32),
     }
 
-  def batches(self, group: str, names: dict[int, str], block: int, steps: int) -> Iterator[Batch]:
+  def batches(self, group: str, names: dict[int, str], block: int) -> Iterator[Batch]:
     """Images of a group by blocks, as many of these at a time as this process has devices.
 
     Args:
       group: of the images.
       names: row -> name, in order of the rows.
       block: rows of a block.
-      steps: batches; those after the last block are empty.
     """
     devices = jax.local_device_count()
     blocks: dict[int, list[int]] = {}
@@ -130,9 +131,9 @@ class Pictures:
       ahead=2 * devices * block,
       workers=self.config.workers,
     )
-    for step in range(steps):
-      batch = Batch(self.empty(group, devices * block), {}, [])
-      for device, rows in enumerate(some[step * devices : (step + 1) * devices]):
+    for first in range(0, len(some), devices):
+      batch = Batch(self._empty(group, devices * block), {}, [])
+      for device, rows in enumerate(some[first : first + devices]):
         for row in rows:
           self._add(batch, device * block + row % block, images)
       yield batch
@@ -144,6 +145,6 @@ class Pictures:
     if image.x is None:
       batch.failed.append(image)
       return
-    batch.shares['x'][slot] = image.x
-    batch.shares['target'][slot] = image.target
+    batch.known['x'][slot] = image.x
+    batch.known['asked'][slot] = image.target
     batch.images[slot] = image

@@ -1,22 +1,18 @@
-"""The devices of a run: all of every process, as one mesh along which images are spread."""
+"""The devices of a run: each process spreads its images along all that it has."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import time
 from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
+import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
 AXIS = 'device'
 _SPREAD, _WHOLE = PartitionSpec(AXIS), PartitionSpec()
-
-
-def mesh() -> Mesh:
-  """All devices of all processes, those of a process side by side."""
-  devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
-  return Mesh(np.array(devices), (AXIS,))
+REPEAT_BELOW = 30.0  # seconds: a shorter first call is made again, to time it without compilation.
 
 
 def barrier(name: str) -> None:
@@ -41,7 +37,6 @@ class Spread:
     function: (constant, share) -> results: pytrees of arrays, the latter two `[n, ...]`.
     constant: the same for all devices, as a network's weights: numpy or jax arrays.
     share: name -> `ShapeDtypeStruct` of one device's share.
-    mesh: the devices.
 
   Attributes:
     compile_seconds: what compilation took.
@@ -52,51 +47,81 @@ class Spread:
     function: Callable[[Any, dict[str, jax.Array]], dict[str, jax.Array]],
     constant: Any,
     share: Mapping[str, jax.ShapeDtypeStruct],
-    mesh: Mesh,
   ):
+    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
     self._spread = NamedSharding(mesh, _SPREAD)
-    self._constant = jax.tree.map(
-      lambda array: _place(np.asarray(array), NamedSharding(mesh, _WHOLE)), constant
-    )
+    whole = NamedSharding(mesh, _WHOLE)
+    self._constant = jax.tree.map(lambda array: jax.device_put(np.asarray(array), whole), constant)
     # Varying manual axes are not tracked: hand-written gradients would have to name them.
     program = jax.jit(
       jax.shard_map(
         function, mesh=mesh, in_specs=(_WHOLE, _SPREAD), out_specs=_SPREAD, check_vma=False
       )
     )
-    whole = {
+    shares = {
       name: jax.ShapeDtypeStruct(
         (mesh.size * one.shape[0], *one.shape[1:]), one.dtype, sharding=self._spread
       )
       for name, one in share.items()
     }
     start = time.perf_counter()
-    self._program = program.lower(self._constant, whole).compile()
+    self._program = program.lower(self._constant, shares).compile()
     self.compile_seconds = time.perf_counter() - start
 
-  def __call__(self, shares: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
-    """Starts the computation.
+  def __call__(
+    self, shares: Mapping[str, np.ndarray], _slots: Sequence[int]
+  ) -> dict[str, np.ndarray]:
+    """The results of all devices, once they are there.
 
     Args:
-      shares: those of this process's devices, one after the other: `[local devices * n, ...]`.
-
-    Returns:
-      The results of all devices; see `local`.
+      shares: those of this process's devices, one after the other: `[devices * n, ...]`.
     """
-    return self._program(
-      self._constant, {name: _place(array, self._spread) for name, array in shares.items()}
-    )
+    placed = {name: jax.device_put(array, self._spread) for name, array in shares.items()}
+    return {name: np.asarray(one) for name, one in self._program(self._constant, placed).items()}
 
 
-def _place(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
-  return jax.make_array_from_process_local_data(sharding, array)
+class OneByOne:
+  """As `Spread`, of a function that cannot be compiled whole: called for one image at a time.
 
+  Attributes:
+    compile_seconds: what compilation took; known where the first image is quick enough to be
+      computed twice.
+  """
 
-def local(results: Mapping[str, jax.Array]) -> dict[str, np.ndarray]:
-  """Waits for the results of this process's devices, one after the other: `[local * n, ...]`."""
+  def __init__(
+    self,
+    function: Callable[[Any, dict[str, jax.Array]], dict[str, jax.Array]],
+    constant: Any,
+  ):
+    self._function, self._constant = function, constant
+    self.compile_seconds = 0.0
+    self._begun = False
 
-  def shares(array: jax.Array) -> np.ndarray:
-    shards = sorted(array.addressable_shards, key=lambda shard: shard.index[0].start or 0)
-    return np.concatenate([np.asarray(shard.data) for shard in shards])
+  def __call__(
+    self, shares: Mapping[str, np.ndarray], slots: Sequence[int]
+  ) -> dict[str, np.ndarray]:
+    """The results of the images in some slots; zeros in the others."""
+    if not self._begun:
+      self._begun = True
+      _, first = self._one(shares, slots[0])
+      if first < REPEAT_BELOW:
+        self.compile_seconds = first
+    found = {slot: self._one(shares, slot)[0] for slot in slots}
+    results = {
+      name: np.zeros((len(shares['x']), *one.shape), one.dtype)
+      for name, one in found[slots[0]].items()
+    }
+    for slot, one in found.items():
+      for name, value in one.items():
+        results[name][slot] = value
+    return results
 
-  return {name: shares(array) for name, array in results.items()}
+  def _one(
+    self, shares: Mapping[str, np.ndarray], slot: int
+  ) -> tuple[dict[str, np.ndarray], float]:
+    """(results of an image, seconds)."""
+    start = time.perf_counter()
+    share = {name: jnp.asarray(array[slot : slot + 1]) for name, array in shares.items()}
+    results = self._function(self._constant, share)
+    values = {name: np.asarray(result)[0] for name, result in results.items()}
+    return values, time.perf_counter() - start

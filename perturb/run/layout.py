@@ -1,8 +1,7 @@
 """Where each image of a run goes: a group for its shape, a row there, and room for its results."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 import pathlib
-from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
@@ -11,12 +10,11 @@ from perturb.chunks import default_chunk
 from perturb.data.datasets import Dataset
 from perturb.data.images import ImageError, Source, fitted_shape
 from perturb.data.loader import load_ahead
+from perturb.run.experiment import Experiment, Shape
 from perturb.store.arrays import Field, read_attributes, write_constant, write_group
 from perturb.store.manifest import Manifest, group_name, group_shape
 from perturb.store.results import (
-  COMMON,
   RESULTS,
-  SECONDS,
   TIMINGS,
   manifest_of,
   results_group,
@@ -26,29 +24,13 @@ from perturb.store.results import (
 LARGEST_BLOCK = 64  # Images.
 CHUNK = 16  # Images a file, about.
 
-Shape = tuple[int, int]  # (H, W) of an image as the network sees it.
 Fail = Callable[[str, str, str], None]  # Of (name, place, reason).
-
-
-class Layout(NamedTuple):
-  """What is stored of each image.
-
-  Attributes:
-    fields: shape -> the fields of a group.
-    attributes: (shape, images a block) -> what a group records of how its results were computed.
-    constants: name -> (axis, values), what all images share.
-  """
-
-  fields: Callable[[Shape], dict[str, Field]]
-  attributes: Callable[[Shape, int], dict[str, Any]]
-  constants: Mapping[str, tuple[str, np.ndarray]]
 
 
 def place_images(
   workdir: pathlib.Path,
   dataset: Dataset,
-  layout: Layout,
-  size: int,
+  experiment: Experiment,
   config: ml_collections.ConfigDict,
   fail: Fail,
 ) -> None:
@@ -57,17 +39,16 @@ def place_images(
   Args:
     workdir: an existing folder; what it has stays where it is.
     dataset: of the images.
-    layout: what is stored of each.
-    size: side of the network's input.
-    config: `fit`, `multiple`, `batch`, `workers`.
+    experiment: what is stored of each.
+    config: `fit`, `batch`, `workers` and, if it has one, `multiple`.
     fail: told of the images that have no shape.
   """
   manifest = manifest_of(workdir)
-  manifest.add(_new_images(manifest, dataset, size, config, fail))
+  manifest.add(_new_images(manifest, dataset, experiment.net.size, config, fail))
   write_group(workdir / RESULTS, {})
   write_group(workdir / TIMINGS, {})
   for name, count in manifest.counts.items():
-    _make_room(workdir, name, count, layout, config.batch)
+    _make_room(workdir, name, count, experiment, config.batch)
   manifest.write()
 
 
@@ -85,7 +66,9 @@ def _new_images(
       width, height = dataset.size(index)
     except ImageError as error:
       return str(error)
-    return fitted_shape(width, height, size=size, fit=config.fit, multiple=config.multiple)
+    return fitted_shape(
+      width, height, size=size, fit=config.fit, multiple=config.get('multiple', 1)
+    )
 
   shapes = load_ahead(shape, new, ahead=64, workers=config.workers)
   for i, found in zip(new, shapes, strict=True):
@@ -95,16 +78,26 @@ def _new_images(
       yield sources[i], group_name(found)
 
 
-def _make_room(workdir: pathlib.Path, name: str, count: int, layout: Layout, batch: int) -> None:
+def _make_room(
+  workdir: pathlib.Path, name: str, count: int, experiment: Experiment, batch: int
+) -> None:
   path, shape = workdir / RESULTS / name, group_shape(name)
   largest = min(batch or min(default_chunk(shape), LARGEST_BLOCK), count)
   blocks = -(-count // largest)
   even = -(-count // blocks)  # As even as can be: little is computed for nothing.
-  write_group(path, {'block': even, **layout.attributes(shape, even)})
-  block = read_attributes(path)['block']  # That of the first start.
-  chunk = block * int(np.clip(blocks // 8, 1, -(-CHUNK // block)))
-  results_group(workdir, name).grow({**COMMON, **layout.fields(shape)}, count, chunk)
-  for constant, (axis, values) in layout.constants.items():
-    write_constant(path / constant, axis, values)
+  write_group(path, {'block': even, **experiment.attributes(shape, even)})
   write_group(workdir / TIMINGS / name, {})
-  timings_group(workdir, name).grow(SECONDS, count, chunk)
+  for step in experiment.steps:
+    if step.name:
+      write_group(path / step.name, {})
+      write_group(workdir / TIMINGS / name / step.name, {})
+  results, timings = results_group(workdir, name), timings_group(workdir, name)
+  if 'status' in results:
+    chunk = results.chunk('status')  # That of the first start, for the fields of new steps too.
+  else:
+    block = read_attributes(path)['block']
+    chunk = block * int(np.clip(blocks // 8, 1, -(-CHUNK // block)))
+  results.grow(experiment.fields(shape), count, chunk)
+  timings.grow({step.stored('seconds'): Field() for step in experiment.steps}, count, chunk)
+  for constant, (axis, values) in experiment.constants.items():
+    write_constant(path / constant, axis, values)

@@ -6,8 +6,8 @@ chunk belongs to one process, which reads, computes and writes its images; what 
 is not computed again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+import concurrent.futures
 import functools
 import pathlib
 import time
@@ -20,36 +20,18 @@ import numpy as np
 from perturb.console import Progress
 from perturb.data.datasets import Dataset
 from perturb.errors import StorageError, UserError
-from perturb.nets import Pretrained
 from perturb.run import devices
-from perturb.run.batches import Batch, Loaded, Pictures
-from perturb.run.layout import Layout, place_images
+from perturb.run.batches import Loaded, Pictures
+from perturb.run.experiment import Experiment, Step, owner
+from perturb.run.layout import place_images
+from perturb.run.programs import Computed, Programs, Task
 from perturb.store.arrays import DONE, FAILED, read_attributes
 from perturb.store.failures import Failures
 from perturb.store.manifest import Manifest
 from perturb.store.results import RESULTS, manifest_of, results_group, timings_group
 from perturb.store.tensorboard import Metrics, peak_memory
 
-Share = dict[str, jax.Array]  # 'x' [n, H, W, C] and 'target' [n], -1 for the class predicted.
-
-
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-  """What is computed of each image.
-
-  Attributes:
-    net: the network, passed to `explain`.
-    explain: (net, share) -> field -> `[n, ...]`; what one device runs.
-    layout: what is stored of it.
-    wrong: (results of some images, index) -> why those of an image cannot be used, or ''.
-    targets: label of the dataset (-1: none) -> index of the class to explain, -1 for the predicted.
-  """
-
-  net: Pretrained
-  explain: Callable[[Pretrained, Share], dict[str, jax.Array]]
-  layout: Layout
-  wrong: Callable[[Mapping[str, np.ndarray], int], str]
-  targets: Callable[[int], int]
+Rows = dict[int, str]  # Row of a group -> name of the image.
 
 
 class Outcome(NamedTuple):
@@ -57,23 +39,32 @@ class Outcome(NamedTuple):
 
   Attributes:
     manifest: all images of the workdir.
-    names: of the images asked for, in order; those that could not be given a place are missing.
-    status: of each of these.
-    failed: how many images and items failed, in all processes.
-    computed: images that this process computed.
+    asked: how many images were asked for, with those that could not be read and items that match
+      nothing.
+    status: step -> image -> its status, of the images asked for, in order; those that could not be
+      given a place are missing.
+    failed: how many images, steps of an image and items failed, in all processes.
+    computed: images that this process computed; where there are several steps, the images of each.
     seconds: of the loop, compilation included.
     compile_seconds: of that, compilation.
     waiting: of that, seconds of waiting for pictures.
   """
 
   manifest: Manifest
-  names: list[str]
-  status: np.ndarray
+  asked: int
+  status: dict[str, dict[str, int]]
   failed: int
   computed: int
   seconds: float
   compile_seconds: float
   waiting: float
+
+  def done(self, *steps: str) -> list[str]:
+    """The images that have all of these steps, by default the first one."""
+    names = steps or ('',)
+    return [
+      image for image in self.status[''] if all(self.status[step][image] == DONE for step in names)
+    ]
 
 
 class Run:
@@ -82,7 +73,7 @@ class Run:
   Args:
     experiment: what is computed.
     dataset: of what.
-    config: `fit`, `multiple`, `batch` and `workers`.
+    config: `fit`, `batch`, `workers` and, if it has one, `multiple`.
     workdir: an existing folder, of this config.
 
   Raises:
@@ -98,13 +89,12 @@ class Run:
   ):
     self.experiment, self.dataset, self.config, self.workdir = experiment, dataset, config, workdir
     self.pictures = Pictures(dataset, experiment.net, experiment.targets, config)
-    self.mesh = devices.mesh()
     self.process, self.processes = jax.process_index(), jax.process_count()
     self.failures = Failures(workdir)
     self.metrics = Metrics(workdir / 'metrics')
-    self.progress = Progress(None, 'image')
+    self.progress = Progress(None, 'image' if len(experiment.steps) == 1 else 'result')
     self.compile_seconds = 0.0
-    self.stored = 0  # Images that were there at the start.
+    self.stored = 0  # Results that were there at the start.
     self.computed = 0
     # Opened once, when there is room for all images.
     self._results = functools.cache(lambda name: results_group(workdir, name))
@@ -119,12 +109,17 @@ class Run:
     start = time.perf_counter()
     manifest = self._place_images()
     names = [name for name in self.pictures.index if name in manifest.entries]
-    pending = self._pending(manifest, names)
-    self.progress.expect(sum(map(len, pending.values())))
-    self.stored = int((self._status(manifest, names) == DONE).sum())
+    status = {group: self._status(group) for group in manifest.counts}
+    pending = self._pending(manifest, names, status)
+    self.progress.expect(
+      sum(self._missing(status[group], row) for group, rows in pending.items() for row in rows)
+    )
+    self.stored = sum(
+      int((one == DONE).sum()) for steps in status.values() for one in steps.values()
+    )
     try:
-      for group, some in pending.items():
-        self._compute(group, some)
+      for group, rows in pending.items():
+        self._compute(group, rows, status[group])
     except StorageError as error:
       raise UserError(
         f'{error}; all images stored until then, {self.computed} in this start, can be read; '
@@ -140,10 +135,15 @@ class Run:
       self.progress.close()
     devices.barrier('computed')
     failed = devices.largest(len(self.failures.join()) if self.process == 0 else 0)
+    entries = [(name, manifest.entries[name]) for name in names]
+    status = {group: self._status(group) for group in manifest.counts}
     return Outcome(
       manifest=manifest,
-      names=names,
-      status=self._status(manifest, names),
+      asked=len(self.pictures.index) + len(self.dataset.problems),
+      status={
+        step.name: {name: int(status[one.group][step.name][one.row]) for name, one in entries}
+        for step in self.experiment.steps
+      },
       failed=failed,
       computed=self.computed,
       seconds=time.perf_counter() - start,
@@ -157,8 +157,7 @@ class Run:
       for problem in self.dataset.problems:
         self._fail('', '', problem)
       self._check_known(manifest_of(self.workdir))
-      size, layout = self.experiment.net.size, self.experiment.layout
-      place_images(self.workdir, self.dataset, layout, size, self.config, self._fail)
+      place_images(self.workdir, self.dataset, self.experiment, self.config, self._fail)
     devices.barrier('images have their places')
     return manifest_of(self.workdir)
 
@@ -177,112 +176,122 @@ class Run:
           f'{entry.place}; rename this one, or use another workdir'
         )
 
-  def _pending(self, manifest: Manifest, names: Sequence[str]) -> dict[str, dict[int, str]]:
+  def _status(self, group: str) -> dict[str, np.ndarray]:
+    """Step -> status `[rows]`."""
+    return {
+      step.name: self._results(group).read(step.stored('status')) for step in self.experiment.steps
+    }
+
+  def _missing(self, status: Mapping[str, np.ndarray], row: int) -> int:
+    """How many steps an image does not have yet."""
+    return sum(one[row] != DONE for one in status.values())
+
+  def _pending(
+    self,
+    manifest: Manifest,
+    names: Sequence[str],
+    status: Mapping[str, Mapping[str, np.ndarray]],
+  ) -> dict[str, Rows]:
     """Group -> row -> name, in order of the rows, of what this process has to compute."""
-    rows: dict[str, dict[int, str]] = {}
+    pending: dict[str, Rows] = {}
     for name in names:
       entry = manifest.entries[name]
-      rows.setdefault(entry.group, {})[entry.row] = name
-    pending = {}
-    for name, some in rows.items():
-      group = self._results(name)
-      chunk, status = group.chunk('status'), group.read('status')
-      pending[name] = {
-        row: some[row]
-        for row in sorted(some)
-        if row // chunk % self.processes == self.process and status[row] != DONE
-      }
-    return pending
+      chunk = self._results(entry.group).chunk('status')
+      mine = entry.row // chunk % self.processes == self.process
+      if mine and self._missing(status[entry.group], entry.row):
+        pending.setdefault(entry.group, {})[entry.row] = name
+    return {group: dict(sorted(rows.items())) for group, rows in pending.items()}
 
-  def _status(self, manifest: Manifest, names: Sequence[str]) -> np.ndarray:
-    stored = {name: self._results(name).read('status') for name in manifest.counts}
-    entries = [manifest.entries[name] for name in names]
-    return np.array([stored[entry.group][entry.row] for entry in entries], np.uint8)
-
-  def _compute(self, name: str, pending: dict[int, str]) -> None:
-    """Computes the images of a group; a batch is stored while the devices compute the next."""
-    block = read_attributes(self.workdir / RESULTS / name)['block']
-    mine = -(-len({row // block for row in pending}) // jax.local_device_count())
-    spread: devices.Spread | None = None
-    before: tuple[Batch, dict[str, jax.Array]] | None = None
-    begun = time.perf_counter()
-    for batch in self.pictures.batches(name, pending, block, devices.largest(mine)):
-      self._store_failed(name, batch.failed)
-      if not batch.images and self.processes == 1:
-        continue  # Nothing was readable; with other processes all take part in every step.
-      if spread is None:
-        spread = self._compile(name, block)
-        begun = time.perf_counter()
-      results = spread(batch.shares)
+  def _compute(self, group: str, rows: Rows, status: dict[str, np.ndarray]) -> None:
+    """Computes the images of a group; a task is stored while the devices compute the next."""
+    programs = Programs(self.experiment, self._results(group))
+    before: concurrent.futures.Future[Computed] | None = None
+    with concurrent.futures.ThreadPoolExecutor(1) as devices_thread:
+      for task in self._tasks(group, rows, status):
+        running = devices_thread.submit(programs.compute, task)
+        if before:
+          self._store(group, status, before.result())
+        before = running
       if before:
-        begun = self._store(name, *before, begun)
-      before = batch, results
-    if before:
-      self._store(name, *before, begun)
+        self._store(group, status, before.result())
 
-  def _compile(self, name: str, block: int) -> devices.Spread:
-    share = {
-      field: jax.ShapeDtypeStruct(array.shape, array.dtype)
-      for field, array in self.pictures.empty(name, block).items()
-    }
-    spread = devices.Spread(self.experiment.explain, self.experiment.net, share, self.mesh)
-    self.compile_seconds += spread.compile_seconds
-    self.progress.restart()
-    return spread
+  def _tasks(self, group: str, rows: Rows, status: Mapping[str, np.ndarray]) -> Iterator[Task]:
+    """The steps of each batch; its pictures are read when the first of them is asked for."""
+    block = read_attributes(self.workdir / RESULTS / group)['block']
+    for batch in self.pictures.batches(group, rows, block):
+      self._store_unread(group, status, batch.failed)
+      for step in self.experiment.steps:
+        slots = [
+          slot for slot, image in batch.images.items() if status[step.name][image.row] != DONE
+        ]
+        if slots:
+          yield Task(step, batch, slots)
 
-  def _store(self, name: str, batch: Batch, results: dict[str, jax.Array], begun: float) -> float:
-    """Waits for the results of a batch and stores them; returns when they were there."""
-    values = devices.local(results)
-    ended = time.perf_counter()
-    good, failed = [], []
-    for slot, image in batch.images.items():
-      problem = self.experiment.wrong(values, slot)
+  def _store(self, group: str, status: dict[str, np.ndarray], computed: Computed) -> None:
+    """Stores what came of a task."""
+    step, batch, slots = computed.task
+    good, problems = [], {}
+    for slot in slots:
+      row = batch.images[slot].row
+      if any(status[owner(field)][row] != DONE for field in step.needs):
+        continue  # What it needs has failed, which has been said.
+      problem = computed.refused or step.wrong(computed.values, slot)
       if problem:
-        failed.append(image._replace(problem=f'{image.place}: {problem}'))
+        problems[slot] = problem
       else:
         good.append(slot)
     if good:
-      images = [batch.images[slot] for slot in good]
-      self._write(
-        name, images, {field: value[good] for field, value in values.items()}, ended - begun
-      )
-    self._store_failed(name, failed)
+      self._write(group, step, [batch.images[slot] for slot in good], computed, good)
+    for slot, problem in problems.items():
+      image = batch.images[slot]
+      self._fail(image.name, image.place, f'{image.place}: {problem}', step.name)
+    self._mark(group, step, [batch.images[slot].row for slot in problems])
+    for slots_of, value in ((good, DONE), (problems, FAILED)):
+      status[step.name][[batch.images[slot].row for slot in slots_of]] = value
     self.computed += len(good)
-    self.progress.advance(len(good))
-    self._measure(len(good), ended - begun)
-    return ended
+    self.compile_seconds += computed.compile_seconds
+    self.progress.leave_out(computed.compile_seconds)
+    self.progress.advance(len(slots))
+    if good:
+      self._measure(step, len(good), computed.seconds)
 
   def _write(
-    self, name: str, images: Sequence[Loaded], values: Mapping[str, np.ndarray], seconds: float
+    self, group: str, step: Step, images: Sequence[Loaded], computed: Computed, slots: Sequence[int]
   ) -> None:
     rows = np.array([image.row for image in images])
-    self._timings(name).write(rows, {'seconds': np.float32(seconds / len(images))})
-    common = {
-      'label': np.array([image.label for image in images]),
-      'digest': np.array([image.digest for image in images]),
-      'status': DONE,
-    }
-    self._results(name).write(rows, {**values, **common})
+    seconds = np.float32(computed.seconds / len(images))
+    self._timings(group).write(rows, {step.stored('seconds'): seconds})
+    values = {field: value[slots] for field, value in computed.values.items()}
+    if not step.name:
+      values['label'] = np.array([image.label for image in images])
+      values['digest'] = np.array([image.digest for image in images])
+    named = {step.stored(field): value for field, value in values.items()}
+    self._results(group).write(rows, {**named, step.stored('status'): DONE})
 
-  def _measure(self, count: int, seconds: float) -> None:
+  def _mark(self, group: str, step: Step, rows: Sequence[int]) -> None:
+    if rows:
+      self._results(group).write(np.array(rows), {step.stored('status'): FAILED})
+
+  def _measure(self, step: Step, count: int, seconds: float) -> None:
     if self.process == 0:
       self.metrics.write(
         self.stored + self.computed * self.processes,
-        images_per_second=count * self.processes / seconds,
+        **{step.stored('images_per_second'): count * self.processes / seconds},
         seconds_waiting_for_pictures=self.pictures.waiting,
         compile_seconds=self.compile_seconds,
         peak_memory_bytes=peak_memory(),
         failed=self.failures.count,
       )
 
-  def _store_failed(self, name: str, images: Sequence[Loaded]) -> None:
-    if images:
-      rows = np.array([image.row for image in images])
-      self._results(name).write(rows, {'status': FAILED})
+  def _store_unread(
+    self, group: str, status: Mapping[str, np.ndarray], images: Sequence[Loaded]
+  ) -> None:
+    first = self.experiment.steps[0]
+    self._mark(group, first, [im.row for im in images if status[''][im.row] != DONE])
     for image in images:
       self._fail(image.name, image.place, image.problem)
-      self.progress.advance(1)
+      self.progress.advance(self._missing(status, image.row))
 
-  def _fail(self, name: str, place: str, reason: str) -> None:
-    self.failures.add(name, place, reason)
-    self.progress.say(f'error: {reason}')
+  def _fail(self, name: str, place: str, reason: str, step: str = '') -> None:
+    self.failures.add(name, place, reason, step)
+    self.progress.say(f'error: {step}: {reason}' if step else f'error: {reason}')

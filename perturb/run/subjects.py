@@ -1,37 +1,15 @@
-"""What the experiments of a config are about: a network, and pictures with a class each."""
+"""What a config is about: a network, a dataset, which class of each picture, by which methods."""
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from perturb.base import class_scores
 from perturb.data.datasets import Dataset, open_dataset
-from perturb.data.images import Source, fit_picture
+from perturb.data.images import find_images, load_image
 from perturb.errors import UserError
 from perturb.nets import Pretrained, load
-
-
-class Subject(NamedTuple):
-  """A picture under study.
-
-  Attributes:
-    source: its name and file.
-    image: uint8 `[H, W, 3]`, as the network sees it, before its normalisation.
-    picture: uint8 `[2H, 2W, 3]`, the same at twice the resolution, for figures.
-    x: float32 `[H, W, C]`, the network's input.
-    target: index of its class.
-    class_name: of that class.
-  """
-
-  source: Source
-  image: np.ndarray
-  picture: np.ndarray
-  x: np.ndarray
-  target: int
-  class_name: str
 
 
 def load_network(config: ml_collections.ConfigDict) -> Pretrained:
@@ -44,6 +22,29 @@ def load_network(config: ml_collections.ConfigDict) -> Pretrained:
   if config.target not in ('', 'label'):
     net.class_index(config.target)
   return net
+
+
+def dataset_of(config: ml_collections.ConfigDict) -> Dataset:
+  """The dataset that a config names.
+
+  Raises:
+    UserError: for a field that does not fit, with what would.
+  """
+  return open_dataset(config.images, config.split, config.data_dir)
+
+
+def options_of(config: ml_collections.ConfigDict, method: str) -> dict[str, Any]:
+  """The options that a config gives one of its methods."""
+  return dict(config.options.get(method, {}))
+
+
+def references_of(net: Pretrained, config: ml_collections.ConfigDict) -> np.ndarray:
+  """The images that `config.references` names, as the network takes them: `[R, H, W, C]`."""
+  found, problems = find_images(config.references)
+  if problems:
+    raise UserError(f'config.references: {problems[0]}')
+  images = [load_image(source.path, size=net.size, fit=config.fit) for source in found]
+  return net.preprocess(np.stack(images))
 
 
 def label_targets(net: Pretrained, dataset: Dataset) -> Callable[[int], int]:
@@ -90,37 +91,3 @@ def targets_of(
     return label_targets(net, dataset)
   one = -1 if config.target == '' else net.class_index(config.target)
   return lambda _: one
-
-
-def load_subject(
-  net: Pretrained, dataset: Dataset, index: int, config: ml_collections.ConfigDict
-) -> Subject:
-  """A picture with the class that the config names, or the one predicted.
-
-  Raises:
-    UserError: for a picture that cannot be used, or scores that are not numbers.
-  """
-  source = dataset.sources[index]
-  pixels, label = dataset.picture(index)
-  image = fit_picture(pixels, size=net.size, fit=config.fit)
-  picture = fit_picture(pixels, size=2 * net.size, fit=config.fit)
-  x = net.preprocess(image)
-  scores = np.asarray(class_scores(net(jnp.asarray(x[None]))))[0]
-  if not np.isfinite(scores).all():
-    raise UserError(f'{source.path}: the network gives a score that is not a number')
-  target = targets_of(net, dataset, config)(-1 if label is None else label)
-  target = int(scores.argmax()) if target < 0 else target
-  return Subject(source, image, picture, x, target, net.class_name(target))
-
-
-def load_subjects(
-  net: Pretrained, config: ml_collections.ConfigDict, failures: list[tuple[str, ...]]
-) -> Iterator[Subject]:
-  """The pictures of a config one by one; those that cannot be used are added to the failures."""
-  dataset = open_dataset(config.images, config.split, config.data_dir)
-  failures += [('', problem) for problem in dataset.problems]
-  for index, source in enumerate(dataset.sources):
-    try:
-      yield load_subject(net, dataset, index, config)
-    except UserError as error:
-      failures.append((source.name, str(error)))

@@ -81,7 +81,7 @@ class Group:
     """
     for name, field in fields.items():
       path = self.path / name
-      if not (path / 'zarr.json').exists():
+      if name not in self:
         _create(path, field, count, chunk)
       array = _open(path)
       if array.shape[0] < count:
@@ -93,6 +93,15 @@ class Group:
     if name not in self._arrays:
       self._arrays[name] = _open(self.path / name)
     return self._arrays[name]
+
+  def __contains__(self, name: str) -> bool:
+    return (self.path / name / 'zarr.json').exists()
+
+  def fields(self) -> list[str]:
+    """The names of the arrays, with those of subgroups: `grad_cam/heatmap`."""
+    found = [path.parent for path in self.path.rglob('zarr.json')]
+    arrays = [path for path in found if 'shape' in json.loads((path / 'zarr.json').read_text())]
+    return sorted(path.relative_to(self.path).as_posix() for path in arrays)
 
   def chunk(self, name: str) -> int:
     """Images a file of a field."""
@@ -108,7 +117,7 @@ class Group:
     return np.asarray(_result(self._array(name)[rows].read(), self.path / name))
 
   def write(self, rows: np.ndarray, values: Mapping[str, Any]) -> None:
-    """Stores some rows of some fields; `status` after all the others.
+    """Stores some rows of some fields; `status`, or that of a subgroup, after all the others.
 
     Args:
       rows: `[n]` indices.
@@ -118,7 +127,7 @@ class Group:
       StorageError: if the disk is full, for one; all that was stored before stays readable.
     """
     for last in (False, True):
-      names = [name for name in values if (name == 'status') == last]
+      names = [name for name in values if (name.split('/')[-1] == 'status') == last]
       writes = {name: self._write(name, rows, values[name]) for name in names}
       for name, write in writes.items():
         _result(write, self.path / name)

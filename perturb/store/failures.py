@@ -8,7 +8,7 @@ import jax
 from perturb.errors import StorageError
 from perturb.store import files
 
-HEADER = ('image', 'place', 'reason')
+HEADER = ('image', 'place', 'method', 'reason')
 
 
 class Failures:
@@ -37,20 +37,21 @@ class Failures:
   def _path(self, process: int) -> pathlib.Path:
     return self.workdir / ('failures.csv' if process == 0 else f'failures-{process}.csv')
 
-  def add(self, name: str, place: str, reason: str) -> None:
+  def add(self, name: str, place: str, reason: str, method: str = '') -> None:
     """Writes a line.
 
     Args:
       name: of the image; '' for an item that names none.
       place: its file, or record.
       reason: a line.
+      method: which could not be computed; '' where the image itself has failed.
     """
     try:
       with open(self.path, 'a', newline='') as file:
         writer = csv.writer(file, lineterminator='\n')
         if not self.count:
           writer.writerow(HEADER)
-        writer.writerow((name, place, reason))
+        writer.writerow((name, place, method, reason))
     except OSError as error:
       raise StorageError(f'{self.path}: cannot be written ({error.strerror})') from error
     self.count += 1

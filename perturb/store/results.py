@@ -5,8 +5,10 @@
 says which image is in which group and row.
 """
 
+from collections.abc import Iterator, Sequence
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +18,14 @@ from perturb.store.manifest import Manifest
 
 RESULTS, TIMINGS = 'results.zarr', 'timings.zarr'
 
+STATUS = Field('uint8')  # 0: not yet, 1: done, 2: failed.
+
 # Stored of each image, whatever is computed of it.
 COMMON = {
-  'status': Field('uint8'),  # 0: not yet, 1: done, 2: failed.
+  'status': STATUS,
   'label': Field('int32'),  # Of the dataset; -1 where it has none.
   'digest': Field('uint32'),  # CRC-32 of the pixels that the network saw, before normalisation.
 }
-SECONDS = {'seconds': Field()}
 
 
 def results_group(workdir: pathlib.Path, name: str) -> Group:
@@ -91,19 +94,34 @@ class Results:
     return self.groups[entry.group], entry.row
 
   def field(self, name: str, field: str) -> np.ndarray:
-    """A field of an image, as `target` or `digest`.
+    """A field of an image, as `target` or, of a run with several methods, `grad_cam/heatmap`.
 
     Raises:
-      UserError: as `place`.
+      UserError: as `place`; or for a field that is not there, with its near matches.
     """
     group, row = self.place(name)
+    if field not in group:
+      hint = did_you_mean(field, group.fields())
+      raise UserError(f'{self.workdir}: there is no field {field!r}{hint}')
     return group.read(field, [row])[0]
 
-  def seconds(self, name: str) -> float:
+  def columns(self, names: Sequence[str], fields: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """(name, its fields) for each of some images that are done, in order; read at once."""
+    values = {n: [group.read(field) for field in fields] for n, group in self.groups.items()}
+    for name in names:
+      group, row = self.place(name)
+      yield (name, *(column[row] for column in values[group.path.name]))
+
+  def seconds(self, name: str, step: str = '') -> float:
     """How long an image took, without compilation: its share of its batch.
+
+    Args:
+      name: of the image.
+      step: name of a method, of a run with several.
 
     Raises:
       UserError: as `place`.
     """
     group, row = self.place(name)
-    return float(timings_group(self.workdir, group.path.name).read('seconds', [row])[0])
+    field = f'{step}/seconds' if step else 'seconds'
+    return float(timings_group(self.workdir, group.path.name).read(field, [row])[0])

@@ -1,7 +1,6 @@
 """A run's folder: it belongs to one config, which it holds."""
 
 from collections.abc import Sequence
-import contextlib
 import json
 import pathlib
 import platform
@@ -14,15 +13,17 @@ from perturb.errors import UserError
 from perturb.store import files
 
 VERSION = '0.1.0'  # Of this package; recorded with every run.
+# Fields that runs of this version may have begun without: there they have any value.
+YOUNGER = ('batch', 'task')
 
 
-class Folder:
+class Workdir:
   """A folder with `config.json`, `versions.json` and results; made if missing.
 
   Args:
     path: of the folder.
     config: of the run.
-    results: name of the subfolder where its results are.
+    results: names of the subfolders where results may be; the first is made.
     free: names of the fields that another start may change.
 
   Raises:
@@ -30,16 +31,20 @@ class Folder:
   """
 
   def __init__(
-    self, path: str, config: ml_collections.ConfigDict, results: str, free: Sequence[str] = ()
+    self,
+    path: str,
+    config: ml_collections.ConfigDict,
+    results: Sequence[str],
+    free: Sequence[str] = (),
   ):
     self.path = pathlib.Path(path)
     self.config = config
-    self.results = self.path / results
+    self.results = self.path / results[0]
     try:
       self.results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
       raise UserError(f'workdir {path}: cannot be written ({error.strerror})') from error
-    self._refuse_another_config(set(free))
+    self._refuse_another_config([self.path / name for name in results], set(free))
     versions = {
       'perturb': VERSION,
       'jax': jax.__version__,
@@ -50,9 +55,10 @@ class Folder:
       self.write('config.json', config.to_json(indent=2) + '\n')
       self.write('versions.json', json.dumps(versions, indent=2) + '\n')
 
-  def _refuse_another_config(self, free: set[str]) -> None:
+  def _refuse_another_config(self, results: Sequence[pathlib.Path], free: set[str]) -> None:
     path = self.path / 'config.json'
-    if not path.exists() or not any(self.results.iterdir()):
+    held = [folder for folder in results if folder.is_dir() and any(folder.iterdir())]
+    if not path.exists() or not held:
       return
     try:
       old = flatten(json.loads(path.read_text()))
@@ -62,7 +68,9 @@ class Folder:
     changed = [
       f'{name} was {old.get(name)!r}, is {new.get(name)!r}'
       for name in sorted({*old, *new})
-      if name.split('.')[0] not in free and old.get(name) != new.get(name)
+      if name.split('.')[0] not in free
+      and old.get(name) != new.get(name)
+      and not (name in YOUNGER and name not in old)
     ]
     if changed:
       raise UserError(
@@ -74,15 +82,6 @@ class Folder:
     """Writes a file, whole or not at all."""
     data = content.encode() if isinstance(content, str) else content
     files.write_atomically(self.path / name, data)
-
-  def fail(self, failures: Sequence[tuple[str, ...]], header: tuple[str, ...]) -> None:
-    """Writes what could not be explained; removes the list of an earlier start if all could."""
-    path = self.path / 'failures.csv'
-    if failures:
-      files.write_table(path, header, failures)
-    else:
-      with contextlib.suppress(FileNotFoundError):
-        path.unlink()
 
 
 def flatten(fields: dict[str, Any], prefix: str = '') -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""The loop of configs/adversarial.py: crafting, detection by heatmaps, recovery (fig. 10)."""
+"""The task of configs/adversarial.py: crafting, detection by heatmaps, recovery (fig. 10)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -7,7 +8,9 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from perturb.console import Progress, format_table
+from perturb.base import class_scores
+from perturb.console import format_table
+from perturb.data.datasets import Dataset, of_examples
 from perturb.data.digits import load_digits, split
 from perturb.errors import UserError, check_choice
 from perturb.evaluate.adversarial import Adversarial, adversarial_examples, detect, recover_labels
@@ -15,38 +18,23 @@ from perturb.figures import studies as figures
 from perturb.figures.style import png
 from perturb.methods.registry import method_named
 from perturb.nets import Pretrained
-from perturb.run.subjects import load_network, load_subjects
+from perturb.run.experiment import Experiment, Shape, Share, Step, Values
+from perturb.run.loop import Run
+from perturb.run.steps import heatmap, step_name
+from perturb.run.subjects import dataset_of, load_network, options_of
+from perturb.run.summary import sum_up
 from perturb.store import files
-from perturb.store.workdir import Folder
-from perturb.tasks.compare import Failure, check_methods, options_of, report
+from perturb.store.arrays import Field
+from perturb.store.results import RESULTS, Results
+from perturb.store.workdir import Workdir
+from perturb.tasks.checks import FREE, check_methods
 
-BATCH = 50  # Images in a call of a method.
+DETECTION = ('method', 'images', 'held_out_heatmaps', 'accuracy')
+RECOVERY = ('images', 'fooled', 'recovered_top1', 'recovered_top5')
 PAIRS = 6  # In the figure.
+SIDES = ('clean', 'adversarial')
 
-
-def _images(
-  net: Pretrained, config: ml_collections.ConfigDict, failures: list[Failure]
-) -> np.ndarray:
-  """Preprocessed images `[N, H, W, C]`."""
-  if config.data == 'images':
-    found = [subject.x for subject in load_subjects(net, config, failures)]
-    if not found:
-      raise UserError(f'config.images: none of {config.images!r} can be used')
-    return np.stack(found)
-  examples = split(load_digits(), config.test_share, config.seed)[1]
-  order = np.random.RandomState(config.seed).permutation(len(examples.labels))[: config.count]
-  return net.preprocess(examples.images[order])
-
-
-def _heatmaps(
-  net: Pretrained, x: jax.Array, labels: jax.Array, method: str, options: dict[str, Any]
-) -> np.ndarray:
-  function = method_named(method)[1]
-  parts = [
-    function(net, x[i : i + BATCH], labels[i : i + BATCH], **options)
-    for i in range(0, len(x), BATCH)
-  ]
-  return np.concatenate([np.asarray(part) for part in parts])
+Pair = tuple[np.ndarray, np.ndarray]  # Heatmaps `[N, H, W]`, clean and adversarial.
 
 
 def _check(config: ml_collections.ConfigDict) -> None:
@@ -56,80 +44,155 @@ def _check(config: ml_collections.ConfigDict) -> None:
     raise UserError(f'config.mask_method {config.mask_method!r} must be one of config.methods')
 
 
+def _dataset(config: ml_collections.ConfigDict) -> Dataset:
+  if config.data == 'images':
+    return dataset_of(config)
+  examples = split(load_digits(), config.test_share, config.seed)[1]
+  order = np.random.RandomState(config.seed).permutation(len(examples.labels))[: config.count]
+  return of_examples(examples, order)
+
+
+def _crafting(net: Pretrained, config: ml_collections.ConfigDict) -> Step:
+  """The adversarial example of each image."""
+  channels = len(net.preprocessing.mean)
+
+  def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
+    crafted = adversarial_examples(net, share['x'], epsilon=config.epsilon)
+    score = class_scores(net(share['x'])).max(axis=1)
+    return {**crafted._asdict(), 'clean': share['x'], 'score': score}
+
+  def wrong(values: Values, index: int) -> str:
+    finite = np.isfinite(values['score'][index]) and np.isfinite(values['images'][index]).all()
+    return '' if finite else 'the network gives a score that is not a number'
+
+  def fields(shape: Shape) -> dict[str, Field]:
+    image = Field('float32', ('row', 'column', 'channel'), (*shape, channels))
+    labels = {name: Field('int32') for name in ('clean_labels', 'labels', 'targets')}
+    return {'images': image, 'clean': image, 'score': Field(), **labels}
+
+  return Step(explain, fields, wrong)
+
+
+def _pair(method: str, config: ml_collections.ConfigDict) -> Step:
+  """A method's heatmaps of each image and of its adversarial example, of the class predicted."""
+  one = heatmap(method, options_of(config, method))
+
+  def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
+    of_clean = {'x': share['x'], 'target': share['clean_labels']}
+    of_adversarial = {'x': share['images'], 'target': share['labels']}
+    return {
+      side: one.explain(net, given)['heatmap']
+      for side, given in zip(SIDES, (of_clean, of_adversarial), strict=True)
+    }
+
+  def wrong(values: Values, index: int) -> str:
+    finite = all(np.isfinite(values[side][index]).all() for side in SIDES)
+    return '' if finite else 'the heatmap has values that are not numbers'
+
+  def fields(shape: Shape) -> dict[str, Field]:
+    return dict.fromkeys(SIDES, Field('float32', ('row', 'column'), shape))
+
+  needs = ('clean_labels', 'labels', 'images')
+  return Step(explain, fields, wrong, step_name(method), needs, one.compiled)
+
+
 def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   """Crafts adversarial examples, tells them by each method's heatmaps, and undoes them.
 
-  The workdir gets `study/adversarial.npz` (images and labels), `study/<method>.npz` (heatmaps,
-  clean and adversarial), `detection.csv` and `.png`, `recovery.csv` and `pairs.png`.
+  The workdir gets what every run gets, with the examples, and in a subgroup of each method its
+  heatmaps `clean` and `adversarial`; the same as `study/adversarial.npz` and `study/<method>.npz`;
+  `detection.csv` and `.png`, `recovery.csv` and `pairs.png`.
 
   Args:
     config: as configs/adversarial.py.
     workdir: folder; made if missing.
 
   Returns:
-    The number of pictures that failed; each has been named on stderr.
+    The number of images, methods of an image, and items that failed; each has been named on stderr.
 
   Raises:
-    UserError: for a config that cannot be run at all.
+    UserError: for a config that cannot be run at all, or a workdir that cannot be written any more.
   """
   _check(config)
-  net = load_network(config)
-  failures = list[Failure]()
-  x = _images(net, config, failures)
-  folder = Folder(workdir, config, 'study')
-  progress = Progress(len(config.methods), 'method')
-  progress.begin(f'crafting {len(x)} examples')
-  crafted = adversarial_examples(net, x, epsilon=config.epsilon)
-  _write(folder, 'adversarial', {'clean': x, **crafted._asdict()})
-  rows, accuracies = [], {}
-  for method in config.methods:
-    progress.begin(method)
-    options = options_of(config, method)
-    pair = (
-      _heatmaps(net, jnp.asarray(x), crafted.clean_labels, method, options),
-      _heatmaps(net, crafted.images, crafted.labels, method, options),
-    )
-    _write(folder, method.replace(':', '_'), dict(zip(('clean', 'adversarial'), pair, strict=True)))
+  dataset, net = _dataset(config), load_network(config)
+  steps = (_crafting(net, config), *(_pair(method, config) for method in config.methods))
+  experiment = Experiment(net, steps, targets=lambda _: -1)
+  folder = Workdir(workdir, config, [RESULTS, 'study'], free=FREE)
+  outcome = Run(experiment, dataset, config, folder.path)()
+  names = outcome.done(*outcome.status)
+  if names and jax.process_index() == 0:
+    stored = Results(folder.path)
+    crafted, clean = _examples(names, stored)
+    pairs = {method: _stored_pair(method, names, stored) for method in config.methods}
+    _write_arrays(folder, crafted, clean, pairs)
+    _tabulate_detection(folder, pairs)
+    _tabulate_recovery(folder, net, crafted, pairs[config.mask_method][1])
+    columns = _columns(net, clean, crafted, pairs[config.mask_method])
+    folder.write('pairs.png', png(figures.adversarial_pairs(columns)))
+  return sum_up(folder, outcome)
+
+
+def _stack(names: Sequence[str], stored: Results, fields: Sequence[str]) -> list[np.ndarray]:
+  values = [row[1:] for row in stored.columns(names, fields)]
+  return [np.stack(column) for column in zip(*values, strict=True)]
+
+
+def _examples(names: Sequence[str], stored: Results) -> tuple[Adversarial, np.ndarray]:
+  """(the adversarial examples of some images, these images)."""
+  *fields, clean = _stack(names, stored, (*Adversarial._fields, 'clean'))
+  return Adversarial(*map(jnp.asarray, fields)), clean
+
+
+def _stored_pair(method: str, names: Sequence[str], stored: Results) -> Pair:
+  clean, adversarial = _stack(names, stored, [f'{step_name(method)}/{side}' for side in SIDES])
+  return clean, adversarial
+
+
+def _write_arrays(
+  folder: Workdir, crafted: Adversarial, clean: np.ndarray, pairs: dict[str, Pair]
+) -> None:
+  (folder.path / 'study').mkdir(exist_ok=True)
+  every: dict[str, dict[str, Any]] = {'adversarial': {'clean': clean, **crafted._asdict()}}
+  for method, pair in pairs.items():
+    every[step_name(method)] = dict(zip(SIDES, pair, strict=True))
+  for name, arrays in every.items():
+    content = files.npz_bytes({field: np.asarray(array) for field, array in arrays.items()})
+    folder.write(f'study/{name}.npz', content)
+
+
+def _tabulate_detection(folder: Workdir, pairs: dict[str, Pair]) -> None:
+  """How well a classifier tells each method's heatmaps."""
+  config, rows, accuracies = folder.config, [], {}
+  for method, pair in pairs.items():
     found = detect(*pair, epochs=config.epochs, seed=config.seed)
-    title = method_named(method)[0]
-    accuracies[title] = found.accuracy
-    rows.append((method, len(x), len(found.predicted), f'{found.accuracy:.4f}'))
-    progress.advance(1)
-    if method == config.mask_method:
-      _recover(folder, net, crafted, pair[1])
-      folder.write('pairs.png', png(_pairs(net, x, crafted, pair)))
-  header = ('method', 'images', 'held_out_heatmaps', 'accuracy')
-  files.write_table(folder.path / 'detection.csv', header, rows)
+    accuracies[method_named(method)[0]] = found.accuracy
+    rows.append((method, len(pair[0]), len(found.predicted), f'{found.accuracy:.4f}'))
+  files.write_table(folder.path / 'detection.csv', DETECTION, rows)
   folder.write('detection.png', png(figures.detections(accuracies)))
-  report(folder, failures, progress)
-  print(format_table(header, rows))
-  print(f'\nsee {folder.path / "detection.png"}')
-  return len(failures)
+  print(format_table(DETECTION, rows) + '\n')
 
 
-def _write(folder: Folder, name: str, arrays: dict[str, Any]) -> None:
-  folder.write(f'study/{name}.npz', files.npz_bytes({k: np.asarray(v) for k, v in arrays.items()}))
-
-
-def _recover(folder: Folder, net: Pretrained, crafted: Adversarial, heat: np.ndarray) -> None:
+def _tabulate_recovery(
+  folder: Workdir, net: Pretrained, crafted: Adversarial, heat: np.ndarray
+) -> None:
+  """How often the mask of the adversarial label brings the clean one back."""
   recovery = recover_labels(net, crafted, 1 - np.clip(heat, 0, 1))
   fooled = np.mean(np.asarray(crafted.labels) != np.asarray(crafted.clean_labels))
   row = (len(heat), f'{fooled:.4f}', f'{recovery.top1:.4f}', f'{recovery.top5:.4f}')
-  header = ('images', 'fooled', 'recovered_top1', 'recovered_top5')
-  files.write_table(folder.path / 'recovery.csv', header, [row])
-  print(format_table(header, [row]) + '\n')
+  files.write_table(folder.path / 'recovery.csv', RECOVERY, [row])
+  print(format_table(RECOVERY, [row]))
 
 
-def _pairs(
-  net: Pretrained, x: np.ndarray, crafted: Adversarial, pair: tuple[np.ndarray, np.ndarray]
-) -> Any:
-  """Fooled images first: image, heatmap, adversarial example, its heatmap (fig. 10, left)."""
+def _columns(
+  net: Pretrained, clean: np.ndarray, crafted: Adversarial, pair: Pair
+) -> list[list[tuple[np.ndarray, np.ndarray, str]]]:
+  """Fooled images first: image, heatmap, class, clean and adversarial (fig. 10, left)."""
   fooled = np.asarray(crafted.labels) != np.asarray(crafted.clean_labels)
-  shown = np.argsort(~fooled, kind='stable')[:PAIRS]
-  sides = ((x, crafted.clean_labels, pair[0]), (crafted.images, crafted.labels, pair[1]))
-  columns = []
-  for i in shown:
-    names = [net.class_name(int(labels[i])) for _, labels, _ in sides]
-    pictures = [net.to_image(np.asarray(images[i])) for images, _, _ in sides]
-    columns.append(list(zip(pictures, [heat[i] for *_, heat in sides], names, strict=True)))
-  return figures.adversarial_pairs(columns)
+  sides = ((clean, crafted.clean_labels, pair[0]), (crafted.images, crafted.labels, pair[1]))
+  return [
+    [
+      (net.to_image(np.asarray(images[i])), heat[i], net.class_name(int(labels[i])))
+      for images, labels, heat in sides
+    ]
+    for i in np.argsort(~fooled, kind='stable')[:PAIRS]
+  ]

@@ -1,110 +1,54 @@
-"""The experiment of configs/channels.py: channel attribution and its feature inversions."""
+"""The task of configs/channels.py: channel attribution and its feature inversions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib
-from matplotlib.figure import Figure
 import ml_collections
 import numpy as np
 
-from perturb.console import Progress, format_table
-from perturb.errors import check_choice
-from perturb.figures.heatmaps import colour
-from perturb.figures.style import BLANK, KEPT, PANEL, STYLE, WHOLE, bare, png
-from perturb.methods.channels import ChannelResult, channel_attribution, class_channels
+from perturb.console import format_table
+from perturb.figures.channels import channel_panels
+from perturb.figures.style import png
+from perturb.methods.channels import (
+  ChannelResult,
+  channel_attribution,
+  channel_counts,
+  class_channels,
+  index_of_best,
+)
 from perturb.methods.inversion import feature_inversion
-from perturb.run.subjects import Subject, load_network, load_subjects
+from perturb.nets import Pretrained
+from perturb.run.experiment import Experiment, Shape, Share, Step
+from perturb.run.loop import Run
+from perturb.run.shown import Shown, shown_pictures
+from perturb.run.steps import PREDICTION, predict, wrong_score
+from perturb.run.subjects import dataset_of, load_network, targets_of
+from perturb.run.summary import sum_up
 from perturb.store import files
-from perturb.store.workdir import Folder
-from perturb.tasks.compare import Failure, report
+from perturb.store.arrays import Field
+from perturb.store.results import RESULTS, Results
+from perturb.store.workdir import Workdir
+from perturb.tasks.checks import FREE, check_run
 
 SCORES = ('image', 'class', 'target', 'channels', 'score', 'deleted_score', 'full_score', 'best')
+CLASSES = ('target', 'class', 'images', 'channel', 'mean_mask')
+STORED = ('masks', 'scores', 'deleted_scores', 'full_score', 'saliency')  # Of a `ChannelResult`.
+OPTIONS = ('game', 'iterations', 'learning_rate', 'area_weight', 'ramp')
 
 
-def diff(subject: Subject, result: ChannelResult, images: np.ndarray) -> Figure:
-  """The image with its channel saliency, and both inversions side by side (fig. 8 and 9).
+def _step(net: Pretrained, config: ml_collections.ConfigDict, counts: Sequence[int]) -> Step:
+  """Attribution, and the inversions of all channels and of the best few."""
+  layer, options = net.network.resolve(config.layer), {name: config[name] for name in OPTIONS}
+  height, width, channels = net.shapes([layer])[layer].shape[1:]
 
-  Args:
-    subject: the picture.
-    result: its attribution, B = 1.
-    images: `[2, H, W, 3]` in [0, 1], inversions of the activations, and of those kept.
-  """
-  best = int(result.best()[0])
-  with matplotlib.rc_context(STYLE):
-    figure = Figure(figsize=(PANEL * 1.5 * 4.5, PANEL * 1.7))
-    grid = figure.add_gridspec(1, 5, width_ratios=[1, 1, 1, 0.12, 1.25], wspace=0.06)
-    panels = (
-      (colour(np.asarray(result.heatmap)[0], subject.picture), subject.class_name),
-      (images[0], 'inversion, all channels'),
-      (images[1], f'inversion, {result.areas[best]:g} channels'),
-    )
-    for i, (panel, title) in enumerate(panels):
-      axes = figure.add_subplot(grid[0, i])
-      axes.imshow(panel)
-      axes.set_title(title, fontsize=7, pad=3)
-      bare(axes)
-    axes = figure.add_subplot(grid[0, 4])
-    areas, scores = np.asarray(result.areas), np.asarray(result.scores)[0]
-    axes.plot(areas, scores, '-o', color=KEPT, markersize=2.5, linewidth=1.1)
-    axes.axhline(float(result.full_score[0]), color=WHOLE, linewidth=0.8, linestyle=(0, (5, 2)))
-    axes.axvline(areas[best], color=BLANK, linewidth=0.8, linestyle=(0, (1, 2)))
-    axes.set_xlabel('channels kept (dots: a*)', fontsize=7, labelpad=1.5)
-    axes.set_title('score (dashes: of the image)', fontsize=7, pad=3)
-    axes.tick_params(length=2, pad=1.5, labelsize=6)
-    axes.set_box_aspect(1)
-  return figure
-
-
-def _rows(subject: Subject, result: ChannelResult) -> list[tuple[Any, ...]]:
-  best = result.best()[0]
-  return [
-    (
-      subject.source.name,
-      subject.class_name,
-      subject.target,
-      f'{area:g}',
-      f'{result.scores[0, i]:.6g}',
-      f'{result.deleted_scores[0, i]:.6g}',
-      f'{result.full_score[0]:.6g}',
-      'yes' if i == best else '',
-    )
-    for i, area in enumerate(np.asarray(result.areas))
-  ]
-
-
-def run(config: ml_collections.ConfigDict, workdir: str) -> int:
-  """Attributes the pictures of a config to the channels of a layer.
-
-  The workdir gets `channels/<image>.npz` (areas, masks, scores, saliency, inversions) and `.png`,
-  `scores.csv`, `classes.csv` (k* of each class) and `failures.csv` where something failed.
-
-  Args:
-    config: as configs/channels.py.
-    workdir: folder; made if missing.
-
-  Returns:
-    The number of pictures that failed; each has been named on stderr.
-
-  Raises:
-    UserError: for a config that cannot be run at all.
-  """
-  check_choice('config.fit', config.fit, ['crop', 'squash'])
-  net = load_network(config)
-  layer = net.network.resolve(config.layer)
-  folder = Folder(workdir, config, 'channels', free=('images',))
-  options = {name: config[name] for name in ('game', 'iterations', 'learning_rate')}
-  options |= {'area_weight': config.area_weight, 'ramp': config.ramp}
-  failures = list[Failure]()
-  rows, results, targets = [], [], []
-  progress = Progress(None, 'image')
-  for subject in load_subjects(net, config, failures):
-    progress.begin(subject.source.name)
-    x = jnp.asarray(subject.x[None])
-    result = channel_attribution(net, x, subject.target, layer, config.areas or None, **options)
+  def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
+    x, predicted = share['x'], predict(net, share)
+    result = channel_attribution(net, x, predicted['target'], layer, counts, **options)
+    best = index_of_best(counts, result.scores, result.full_score)
     activations = net.activations(x, [layer])[layer]
-    kept = activations * result.masks[0, result.best()[0]]
+    kept = activations * result.masks[jnp.arange(len(x)), best][:, None, None]
     inverted = feature_inversion(
       net,
       jnp.concatenate([activations, kept]),
@@ -112,38 +56,105 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
       key=jax.random.key(config.seed),
       steps=config.steps,
     )
-    images = np.asarray(inverted.images)
-    arrays = {name: np.asarray(value) for name, value in result._asdict().items()}
-    name = f'channels/{subject.source.name}'
-    folder.write(f'{name}.npz', files.npz_bytes(arrays | {'inversions': images}))
-    folder.write(f'{name}.png', png(diff(subject, result, images)))
-    rows += _rows(subject, result)
-    results.append(result)
-    targets.append(subject.target)
-    progress.advance(1)
-  report(folder, failures, progress)
-  if results:
-    files.write_table(folder.path / 'scores.csv', SCORES, rows)
-    _write_classes(folder, net.class_names, results, targets)
-    best = [row for row in rows if row[-1]]
-    print(format_table(SCORES[:-1], [row[:-1] for row in best]))
-    print(f'\nsee {folder.path / "channels"}')
-  return len(failures)
+    pairs = jnp.stack(jnp.split(inverted.images, 2), axis=1)
+    return predicted | {name: getattr(result, name) for name in STORED} | {'inversions': pairs}
+
+  def fields(shape: Shape) -> dict[str, Field]:
+    scores = Field('float32', ('count',), (len(counts),))
+    return PREDICTION | {
+      'masks': Field('float32', ('count', 'channel'), (len(counts), channels)),
+      'scores': scores,
+      'deleted_scores': scores,
+      'full_score': Field(),
+      'saliency': Field('float32', ('count', 'y', 'x'), (len(counts), height, width)),
+      'inversions': Field('float32', ('of', 'row', 'column', 'rgb'), (2, *shape, 3)),
+    }
+
+  return Step(explain=explain, fields=fields, wrong=wrong_score)
 
 
-def _write_classes(
-  folder: Folder, names: tuple[str, ...], results: list[ChannelResult], targets: list[int]
-) -> None:
-  """k* of each class, over its pictures (sec. 5.2); of channels that tie, the first."""
-  joined: dict[str, Any] = {
-    name: np.concatenate([np.asarray(getattr(result, name)) for result in results])
-    for name in ('masks', 'scores', 'deleted_scores', 'full_score', 'saliency')
-  }
-  whole = ChannelResult(areas=results[0].areas, size=results[0].size, **joined)
-  found = class_channels(whole, targets)
+def run(config: ml_collections.ConfigDict, workdir: str) -> int:
+  """Attributes the pictures of a config to the channels of a layer.
+
+  The workdir gets what every run gets, with the fields of `perturb.methods.channels.ChannelResult`
+  and the `inversions`; `scores.csv`, `classes.csv` (k* of each class); and, of the first pictures,
+  `channels/<image>.npz` and `.png`.
+
+  Args:
+    config: as configs/channels.py.
+    workdir: folder; made if missing.
+
+  Returns:
+    The number of images or items that failed; each has been named on stderr.
+
+  Raises:
+    UserError: for a config that cannot be run at all, or a workdir that cannot be written any more.
+  """
+  check_run(config, ('crop', 'squash'))
+  dataset, net = dataset_of(config), load_network(config)
+  counts = channel_counts(net, net.network.resolve(config.layer), config.areas or None)
+  experiment = Experiment(
+    net,
+    (_step(net, config, counts),),
+    targets_of(net, dataset, config),
+    constants={'count': ('count', np.asarray(counts, np.float32))},
+  )
+  folder = Workdir(workdir, config, [RESULTS, 'channels'], free=FREE)
+  outcome = Run(experiment, dataset, config, folder.path)()
+  names = outcome.done()
+  if names and jax.process_index() == 0:
+    stored = Results(folder.path)
+    _tabulate(net, folder, names, stored)
+    _draw(
+      net, folder, shown_pictures(net, dataset, names[: config.figures], config, stored), stored
+    )
+  return sum_up(folder, outcome)
+
+
+def _result(net: Pretrained, names: Sequence[str], stored: Results) -> ChannelResult:
+  """The stored attributions of some images."""
+  values = list(zip(*(row[1:] for row in stored.columns(names, STORED)), strict=True))
+  fields: dict[str, Any] = dict(zip(STORED, map(np.stack, values), strict=True))
+  group, _ = stored.place(names[0])
+  counts: Any = group.read('count')
+  return ChannelResult(areas=counts, size=(net.size, net.size), **fields)
+
+
+def _tabulate(net: Pretrained, folder: Workdir, names: list[str], stored: Results) -> None:
+  """Writes the tables of scores and of classes; prints the best counts."""
+  result = _result(net, names, stored)
+  targets = [int(target) for _, target in stored.columns(names, ('target',))]
   rows = [
-    (int(c), names[c].split(',')[0], targets.count(int(c)), int(k), f'{mask[k]:.4f}')
+    (
+      name,
+      net.class_name(targets[i]),
+      targets[i],
+      f'{count:g}',
+      f'{result.scores[i, c]:.6g}',
+      f'{result.deleted_scores[i, c]:.6g}',
+      f'{result.full_score[i]:.6g}',
+      'yes' if c == best else '',
+    )
+    for i, (name, best) in enumerate(zip(names, result.best(), strict=True))
+    for c, count in enumerate(np.asarray(result.areas))
+  ]
+  files.write_table(folder.path / 'scores.csv', SCORES, rows)
+  print(format_table(SCORES[:-1], [row[:-1] for row in rows if row[-1]]))
+  found = class_channels(result, targets)
+  classes = [
+    (int(c), net.class_name(int(c)), targets.count(int(c)), int(k), f'{mask[k]:.4f}')
     for c, mask, k in zip(found.classes, found.masks, found.channels, strict=True)
   ]
-  header = ('target', 'class', 'images', 'channel', 'mean_mask')
-  files.write_table(folder.path / 'classes.csv', header, rows)
+  files.write_table(folder.path / 'classes.csv', CLASSES, classes)
+
+
+def _draw(net: Pretrained, folder: Workdir, shown: Sequence[Shown], stored: Results) -> None:
+  """The arrays and the figure of each picture."""
+  (folder.path / 'channels').mkdir(exist_ok=True)
+  for one in shown:
+    result, inversions = _result(net, [one.name], stored), stored.field(one.name, 'inversions')
+    arrays = {name: np.asarray(value) for name, value in result._asdict().items()}
+    name = f'channels/{one.name}'
+    folder.write(f'{name}.npz', files.npz_bytes(arrays | {'inversions': inversions}))
+    class_name = net.class_name(int(stored.field(one.name, 'target')))
+    folder.write(f'{name}.png', png(channel_panels(one.picture, class_name, result, inversions)))

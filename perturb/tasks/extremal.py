@@ -1,6 +1,6 @@
-"""The experiment of configs/extremal.py: extremal perturbations of a dataset."""
+"""The task of configs/extremal.py: extremal perturbations of a dataset."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, get_args
 
 import jax
@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from perturb.base import class_scores
 from perturb.chunks import default_chunk
 from perturb.console import format_table
 from perturb.data.datasets import Dataset
@@ -28,9 +27,12 @@ from perturb.methods.extremal import (
 )
 from perturb.nets import Pretrained, load
 from perturb.ops.perturbations import pyramid
-from perturb.run.layout import Layout, Shape
-from perturb.run.loop import Experiment, Share
-from perturb.run.subjects import targets_of
+from perturb.run.experiment import Experiment, Shape, Share, Step, Values
+from perturb.run.loop import Run
+from perturb.run.shown import Shown, shown_pictures
+from perturb.run.steps import predict
+from perturb.run.subjects import dataset_of, targets_of
+from perturb.run.summary import sum_up
 from perturb.store import files
 from perturb.store.explanations import (
   PER_AREA,
@@ -40,16 +42,9 @@ from perturb.store.explanations import (
   Explanations,
   fields,
 )
-from perturb.store.workdir import VERSION, Folder
-from perturb.tasks.dataset_task import (
-  FREE,
-  check_least,
-  check_run,
-  dataset_of,
-  drawable,
-  pictures_of,
-  run_over,
-)
+from perturb.store.results import RESULTS
+from perturb.store.workdir import VERSION, Workdir
+from perturb.tasks.checks import FREE, check_least, check_run
 
 TABLE = ('image', 'class', 'area asked', 'area got', 'score kept', 'a*', 'seconds')
 GROWTH_ROWS = 8  # Pictures in figures/growth.png: the first ones of one shape.
@@ -65,7 +60,7 @@ def _check(config: ml_collections.ConfigDict) -> None:
   settings_of(config.mode, **config.settings)
   for name, choices in (('game', Game), ('objective', Objective), ('perturbation', Perturbation)):
     check_choice(f'config.{name}', config[name], get_args(choices))
-  check_least(config, levels=2, chunk=0, sigma_max=0)
+  check_least(config, multiple=1, levels=2, chunk=0, sigma_max=0)
   iterations = config.settings.get('iterations', 1)
   if iterations < 1:
     raise UserError(f'config.settings.iterations must be at least 1, not {iterations}')
@@ -114,14 +109,14 @@ def experiment_of(
 
   def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
     f, x = net.part(stop=config.layer or None), share['x']
-    scores = class_scores(f(x))
-    target = jnp.where(share['target'] < 0, jnp.argmax(scores, axis=1), share['target'])
+    predicted = predict(f, share)
+    target = predicted['target']
     chunk = _chunk(config, (x.shape[1], x.shape[2]), x.shape[0])
     result = extremal_perturbation(f, x, target, areas, key=key, chunk=chunk, **options)
-    probability = jax.nn.softmax(scores)[jnp.arange(x.shape[0]), target]
+    unknown = jnp.full(x.shape[0], jnp.nan)
     return {
       'target': target,
-      'probability': jnp.full_like(probability, jnp.nan) if config.layer else probability,
+      'probability': unknown if config.layer else predicted['probability'],
       'parameters': result.parameters,
       **{name: getattr(result, name) for name in (*PER_IMAGE, *PER_AREA)},
     }
@@ -132,18 +127,14 @@ def experiment_of(
 
   return Experiment(
     net,
-    explain,
-    Layout(
-      fields=lambda shape: fields(shape, len(areas), settings),
-      attributes=attributes,
-      constants={'area': ('area', np.asarray(areas, np.float32))},
-    ),
-    _wrong,
+    (Step(explain, lambda shape: fields(shape, len(areas), settings), _wrong),),
     targets,
+    attributes,
+    {'area': ('area', np.asarray(areas, np.float32))},
   )
 
 
-def _wrong(results: Mapping[str, np.ndarray], index: int) -> str:
+def _wrong(results: Values, index: int) -> str:
   if not np.isfinite(results['full_score'][index]):
     return 'the network gives a score that is not a number'
   for name in (*PER_IMAGE, *PER_AREA, 'parameters'):
@@ -153,83 +144,28 @@ def _wrong(results: Mapping[str, np.ndarray], index: int) -> str:
 
 
 def explanation(
-  net: Pretrained,
-  dataset: Dataset,
-  index: int,
-  config: ml_collections.ConfigDict,
-  stored: Explanations,
+  net: Pretrained, shown: Shown, config: ml_collections.ConfigDict, stored: Explanations
 ) -> Explanation:
-  """One picture with its stored result.
-
-  Raises:
-    UserError: if the picture cannot be read any more, has changed, or has no result.
-  """
-  name = dataset.sources[index].name
-  image, picture = pictures_of(net, dataset, index, config, stored)
-  x = jnp.asarray(net.preprocess(image))
+  """One picture with its stored result."""
+  x = jnp.asarray(net.preprocess(shown.image))
   blank = pyramid(x, normalised=config.mode != 'torchray', **_perturbation(net, config))[0]
-  target = int(stored.field(name, 'target'))
+  target = int(stored.field(shown.name, 'target'))
   return Explanation(
-    name,
+    shown.name,
     class_name(net, config, target),
     target,
-    float(stored.field(name, 'probability')),
-    image,
-    picture,
+    float(stored.field(shown.name, 'probability')),
+    shown.image,
+    shown.picture,
     net.to_image(np.asarray(blank)),
     config.threshold,
-    stored[name],
+    stored[shown.name],
   )
 
 
 def class_name(net: Pretrained, config: ml_collections.ConfigDict, target: int) -> str:
   """What is explained, in words."""
   return f'{config.layer}, channel {target}' if config.layer else net.class_name(target)
-
-
-def _table(explanation: Explanation, seconds: float) -> list[tuple[Any, ...]]:
-  result = explanation.result
-  smallest = smallest_area(result, explanation.threshold)[0]
-  star = '-' if np.isnan(smallest) else f'{smallest:g}'
-  kept = kept_fraction(result, np.inf)[0]
-  return [
-    (
-      explanation.name,
-      explanation.class_name,
-      f'{area:g}',
-      f'{result.mean_area[0, i]:.4f}',
-      f'{kept[i]:.2f}',
-      star,
-      f'{seconds / len(result.areas):.1f}',
-    )
-    for i, area in enumerate(result.areas)
-  ]
-
-
-def _draw(folder: Folder, explanations: Sequence[Explanation]) -> None:
-  """Figures of each picture, the area growth of several, and the report."""
-  for one in explanations:
-    for kind, figure in (
-      ('growth', figures.area_growth([one])),
-      ('mask', figures.extremal_mask(one)),
-      ('scores', figures.score_curves(one)),
-    ):
-      folder.write(f'figures/{one.name}_{kind}.png', png(figure))
-  shape = explanations[0].picture.shape
-  alike = [one for one in explanations if one.picture.shape == shape][:GROWTH_ROWS]
-  folder.write('figures/growth.png', png(figures.area_growth(alike)))
-  made = f'perturb {VERSION}, JAX {jax.__version__}\n{folder.config.to_json(indent=2)}'
-  folder.write('report.html', report.html_report(explanations, made, folder.config.game))
-
-
-def _counted(rows: Iterable[Row], totals: dict[str, np.ndarray]) -> Iterator[Row]:
-  """The rows of scores as they are, while area -> (count, sums of `MEANS`) is filled."""
-  columns = [SCORES.index(name) for name in MEANS]
-  for row in rows:
-    numbers = np.array([1.0, *(float(row[column]) for column in columns)])
-    area = row[SCORES.index('area')]
-    totals[area] = totals.get(area, 0) + numbers
-    yield row
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> int:
@@ -254,19 +190,34 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   dataset = dataset_of(config)
   net = load(config.network, config.weights, config.preprocessing, config.class_names)
   experiment = experiment_of(net, config, _targets(net, dataset, config))
+  folder = Workdir(workdir, config, [RESULTS], free=(*FREE, 'threshold'))
+  outcome = Run(experiment, dataset, config, folder.path)()
+  names, rows = outcome.done(), list[dict[str, Any]]()
+  if names and jax.process_index() == 0:
+    stored = Explanations(folder.path)
+    rows = _tabulate(net, folder, names, stored)
+    shown = shown_pictures(net, dataset, names[: config.figures], config, stored)
+    explanations = [explanation(net, one, config, stored) for one in shown]
+    _print(explanations, stored)
+    _draw(folder, explanations)
+  return sum_up(folder, outcome, rows)
 
-  def finish(folder: Folder, names: list[str]) -> list[dict[str, Any]]:
-    if names[: config.figures]:
-      _show(net, dataset, folder, names[: config.figures])
-    return _tabulate(net, folder, names)
 
-  return run_over(experiment, dataset, config, workdir, finish, free=(*FREE, 'threshold'))
+def _counted(rows: Iterable[Row], totals: dict[str, np.ndarray]) -> Iterator[Row]:
+  """The rows of scores as they are, while area -> (count, sums of `MEANS`) is filled."""
+  columns = [SCORES.index(name) for name in MEANS]
+  for row in rows:
+    numbers = np.array([1.0, *(float(row[column]) for column in columns)])
+    area = row[SCORES.index('area')]
+    totals[area] = totals.get(area, 0) + numbers
+    yield row
 
 
-def _tabulate(net: Pretrained, folder: Folder, names: list[str]) -> list[dict[str, Any]]:
+def _tabulate(
+  net: Pretrained, folder: Workdir, names: list[str], stored: Explanations
+) -> list[dict[str, Any]]:
   """Writes the table of scores; returns its means over the images, by area."""
   config, totals = folder.config, dict[str, np.ndarray]()
-  stored = Explanations(folder.path)
   rows = stored.rows(names, config.threshold, lambda target: class_name(net, config, target))
   files.write_table(folder.path / 'scores.csv', SCORES, _counted(rows, totals))
   return [
@@ -275,14 +226,45 @@ def _tabulate(net: Pretrained, folder: Folder, names: list[str]) -> list[dict[st
   ]
 
 
-def _show(net: Pretrained, dataset: Dataset, folder: Folder, names: list[str]) -> None:
-  """Figures, the report and the printed table, of some pictures."""
-  stored = Explanations(folder.path)
-  shown = drawable(
-    dataset, names, lambda index, _: explanation(net, dataset, index, folder.config, stored)
-  )
-  if shown:
-    (folder.path / 'figures').mkdir(exist_ok=True)
-    _draw(folder, shown)
-    rows = [row for one in shown for row in _table(one, stored.seconds(one.name))]
+def _print(explanations: Sequence[Explanation], stored: Explanations) -> None:
+  rows = [row for one in explanations for row in _table(one, stored.seconds(one.name))]
+  if rows:
     print(format_table(TABLE, rows))
+
+
+def _table(explanation: Explanation, seconds: float) -> list[tuple[Any, ...]]:
+  result = explanation.result
+  smallest = smallest_area(result, explanation.threshold)[0]
+  star = '-' if np.isnan(smallest) else f'{smallest:g}'
+  kept = kept_fraction(result, np.inf)[0]
+  return [
+    (
+      explanation.name,
+      explanation.class_name,
+      f'{area:g}',
+      f'{result.mean_area[0, i]:.4f}',
+      f'{kept[i]:.2f}',
+      star,
+      f'{seconds / len(result.areas):.1f}',
+    )
+    for i, area in enumerate(result.areas)
+  ]
+
+
+def _draw(folder: Workdir, explanations: Sequence[Explanation]) -> None:
+  """Figures of each picture, the area growth of several, and the report."""
+  if not explanations:
+    return
+  (folder.path / 'figures').mkdir(exist_ok=True)
+  for one in explanations:
+    for kind, figure in (
+      ('growth', figures.area_growth([one])),
+      ('mask', figures.extremal_mask(one)),
+      ('scores', figures.score_curves(one)),
+    ):
+      folder.write(f'figures/{one.name}_{kind}.png', png(figure))
+  shape = explanations[0].picture.shape
+  alike = [one for one in explanations if one.picture.shape == shape][:GROWTH_ROWS]
+  folder.write('figures/growth.png', png(figures.area_growth(alike)))
+  made = f'perturb {VERSION}, JAX {jax.__version__}\n{folder.config.to_json(indent=2)}'
+  folder.write('report.html', report.html_report(explanations, made, folder.config.game))

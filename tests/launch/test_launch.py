@@ -49,12 +49,12 @@ def config(tmp_path_factory):
 
 
 def test_the_runs_of_a_sweep():
-  jobs = jobs_of('configs/sweep.py', 'out', ['areas=(0.1, 0.2)'])
+  jobs = jobs_of('configs/extremal_sweep.py', 'out', ['areas=(0.1, 0.2)'])
   assert [job.name for job in jobs][:3] == [
     'iterations=10,seed=0', 'iterations=10,seed=1', 'iterations=25,seed=0',
   ]  # fmt: skip
   assert jobs[0].arguments == (
-    '--config=configs/sweep.py',
+    '--config=configs/extremal_sweep.py',
     '--workdir=out/iterations=10,seed=0',
     '--config.areas=(0.1, 0.2)',
     '--config.settings.iterations=10',
@@ -67,14 +67,14 @@ def test_the_runs_of_a_sweep():
 
 def test_mistakes_are_found_before_anything_runs(tmp_path):
   with pytest.raises(UserError, match="no field 'sede'; did you mean 'seed'"):
-    jobs_of('configs/sweep.py', 'out', ['sede=1'])
+    jobs_of('configs/extremal_sweep.py', 'out', ['sede=1'])
   with pytest.raises(UserError, match='no such file'):
     jobs_of('configs/none.py', 'out')
   text = SWEEP.format(images='').replace("'seed': 1", "'seed': 0")
   (tmp_path / 'twice.py').write_text(text)
   with pytest.raises(UserError, match="two runs of the sweep are named 'seed=0'"):
     jobs_of(str(tmp_path / 'twice.py'), 'out')
-  done = launch('local', '--config=configs/sweep.py')
+  done = launch('local', '--config=configs/extremal_sweep.py')
   assert done.returncode == 1 and done.stderr.startswith('error: --workdir is required')
 
 
@@ -158,13 +158,15 @@ def test_submitit_runs_what_is_submitted(config, tmp_path):
 
 
 def steps(*arguments):
-  done = launch('tpu', '--config=configs/sweep.py', '--workdir=/mnt/shared/out', *arguments)
+  done = launch(
+    'tpu', '--config=configs/extremal_sweep.py', '--workdir=/mnt/shared/out', *arguments
+  )
   assert done.returncode == 0, done.stderr
   return [shlex.split(line) for line in done.stdout.splitlines()]
 
 
 def test_the_commands_of_a_tpu_pod():
-  job = jobs_of('configs/sweep.py', '/mnt/shared/out', ['images=a b/*.png'])[0]
+  job = jobs_of('configs/extremal_sweep.py', '/mnt/shared/out', ['images=a b/*.png'])[0]
   place = ['--zone=z', '--set=images=a b/*.png']
   created, copied, installed, *runs, deleted = steps(*place, '--create')
   assert created[4] == 'create' and '--accelerator-type=v5litepod-16' in created
@@ -189,5 +191,5 @@ def test_the_manifest_of_gke():
   (container,) = job['template']['spec']['containers']
   assert container['resources']['limits'] == {'google.com/tpu': 4}
   assert container['command'][-1].endswith('--distributed')
-  missing = launch('tpu', '--config=configs/sweep.py', '--workdir=w', '--via=gke')
+  missing = launch('tpu', '--config=configs/extremal_sweep.py', '--workdir=w', '--via=gke')
   assert missing.returncode == 1 and missing.stderr == 'error: --via=gke needs --image\n'

@@ -14,8 +14,8 @@ from tensorboardX.proto.event_pb2 import Event
 from configs import extremal
 from perturb.data.datasets import open_dataset
 from perturb.errors import UserError
-from perturb.run.layout import Layout
-from perturb.run.loop import Experiment, Run
+from perturb.run.experiment import Experiment, Step
+from perturb.run.loop import Run
 from perturb.run.subjects import label_targets
 from perturb.store.arrays import DONE, FAILED, Field
 from perturb.store.explanations import Explanations
@@ -35,19 +35,31 @@ def experiment(wrong):
   """The mean of each image."""
   return Experiment(
     small_net(),
-    lambda _, share: {'mean': share['x'].mean((1, 2, 3)), 'target': share['target']},
-    Layout(
-      lambda _: {'mean': Field(), 'target': Field('int32')},
-      lambda *_: {'made': 'here'},
-      {'area': ('area', np.array([0.1], np.float32))},
+    (
+      Step(
+        lambda _, share: {'mean': share['x'].mean((1, 2, 3)), 'target': share['target']},
+        lambda _: {'mean': Field(), 'target': Field('int32')},
+        wrong,
+      ),
     ),
-    wrong,
     lambda label: 10 + label,
+    lambda *_: {'made': 'here'},
+    {'area': ('area', np.array([0.1], np.float32))},
   )
+
+
+def changed(made, **changes):
+  """An experiment of one step, with another one."""
+  (step,) = made.steps
+  return dataclasses.replace(made, steps=(dataclasses.replace(step, **changes),))
 
 
 def go(folder, images, wrong=lambda *_: '', **changes):
   return Run(experiment(wrong), open_dataset(images), config(**changes), folder)()
+
+
+def statuses(outcome, step=''):
+  return list(outcome.status[step].values())
 
 
 @pytest.fixture
@@ -67,8 +79,8 @@ def means(folder, group='32x32'):
 def test_a_ragged_run_stores_each_image_once_in_order(pictures, tmp_path):
   out = tmp_path / 'out'
   outcome = go(out, f'classes:{pictures}')
-  assert outcome.names == [f'class{i // 4}_{i}' for i in range(7)]
-  assert outcome.status.tolist() == [DONE] * 7 and outcome.failed == 0 and outcome.computed == 7
+  assert outcome.done() == [f'class{i // 4}_{i}' for i in range(7)]
+  assert statuses(outcome) == [DONE] * 7 and outcome.failed == 0 and outcome.computed == 7
   expected = [picture(i, (32, 32)).mean() / 255 for i in range(7)]
   np.testing.assert_allclose(means(out), expected, rtol=1e-5)
   group = results_group(out, '32x32')
@@ -89,7 +101,7 @@ def test_shapes_are_grouped_and_compiled_once_each(tmp_path):
   assert groups == {
     '0': '32x48', '1': '48x32', '2': '32x48', '3': '32x32', '4': '32x48', '5': '32x48',
   }  # fmt: skip
-  assert outcome.status.tolist() == [DONE] * 6
+  assert statuses(outcome) == [DONE] * 6
   assert means(tmp_path / 'out', '32x48').shape == (4,)
 
 
@@ -103,7 +115,7 @@ def test_failures_are_named_and_tried_again(pictures, tmp_path):
   one = lambda results, i: 'NaN' if abs(results['mean'][i] - bright) < 1e-6 else ''  # noqa: E731
   outcome = go(out, images, wrong=one)
   assert outcome.failed == 3 and outcome.computed == 4
-  assert outcome.status.tolist() == [DONE, DONE, FAILED, FAILED, DONE, FAILED, DONE]
+  assert statuses(outcome) == [DONE, DONE, FAILED, FAILED, DONE, FAILED, DONE]
   with open(out / 'failures.csv', newline='') as file:
     reasons = {row['image']: row['reason'] for row in csv.DictReader(file)}
   assert reasons['class0_3'] == f'{pictures}/class0/3.png: NaN'
@@ -121,10 +133,10 @@ def test_images_can_be_added_but_not_replaced(pictures, tmp_path):
   assert go(out, f'{pictures}/class0').computed == 4
   before = means(out)
   outcome = go(out, f'{pictures}/class0, {pictures}/class1')
-  assert outcome.computed == 3 and outcome.status.tolist() == [DONE] * 7
+  assert outcome.computed == 3 and statuses(outcome) == [DONE] * 7
   np.testing.assert_array_equal(means(out)[:4], before)
   assert list(Manifest(out / 'images.csv').entries) == [str(i) for i in range(7)]
-  assert go(out, f'{pictures}/class1').names == ['4', '5', '6']
+  assert list(go(out, f'{pictures}/class1').status['']) == ['4', '5', '6']
   moved = tmp_path / 'moved'
   moved.mkdir()
   (pictures / 'class0' / '1.png').rename(moved / '1.png')
@@ -191,7 +203,7 @@ def test_an_image_without_a_label_fails_alone(pictures, tmp_path):
   targets = label_targets(small_net(), open_dataset(f'classes:{pictures}'))
   made = dataclasses.replace(experiment(lambda *_: ''), targets=targets)
   outcome = Run(made, some, config(), tmp_path / 'out')()
-  assert outcome.failed == 1 and outcome.status.tolist().count(DONE) == 6
+  assert outcome.failed == 1 and statuses(outcome).count(DONE) == 6
   assert 'class0/2.png: it has no label' in (tmp_path / 'out' / 'failures.csv').read_text()
 
 
@@ -203,7 +215,7 @@ def test_a_device_that_gives_up_is_told_in_a_line(pictures, tmp_path):
     shape = jax.ShapeDtypeStruct((2,), np.float32)
     return {'mean': jax.pure_callback(full, shape, share['x']), 'target': share['target']}
 
-  made = dataclasses.replace(experiment(lambda *_: ''), explain=explain)
+  made = changed(experiment(lambda *_: ''), explain=explain)
   with pytest.raises(UserError, match=r'the device gave up \(.*smaller config.batch'):
     Run(made, open_dataset(f'classes:{pictures}'), config(), tmp_path / 'out')()
 
@@ -216,11 +228,11 @@ def test_an_image_whose_scores_are_not_numbers_fails_alone(pictures, tmp_path):
 
   def explain(net, share):
     broken = share['x'].at[3].set(np.nan)
-    return made.explain(net, {**share, 'x': broken})
+    return made.steps[0].explain(net, {**share, 'x': broken})
 
-  spoiled = dataclasses.replace(made, explain=explain)
+  spoiled = changed(made, explain=explain)
   outcome = Run(spoiled, open_dataset(f'classes:{pictures}'), asked, tmp_path / 'out')()
-  assert outcome.failed == 1 and outcome.status.tolist() == [1, 1, 1, FAILED, 1, 1, 1]
+  assert outcome.failed == 1 and statuses(outcome) == [1, 1, 1, FAILED, 1, 1, 1]
   with open(tmp_path / 'out' / 'failures.csv', newline='') as file:
     (row,) = csv.DictReader(file)
   assert row['image'] == 'class0_3' and 'a score that is not a number' in row['reason']

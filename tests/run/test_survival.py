@@ -133,6 +133,68 @@ def test_processes_that_are_killed_are_replaced_by_others(digits, tmp_path):
   assert files(tmp_path / 'two' / 'results.zarr') == one
 
 
+MANY_STEPS = {
+  'compare': [
+    "--config.methods=('gradient', 'grad_cam')",
+    '--config.figures=2',
+  ],
+  'channels': [
+    '--config.layer=conv2',
+    '--config.areas=(5, 20)',
+    '--config.iterations=20',
+    '--config.steps=4',
+    '--config.figures=2',
+  ],
+}
+
+
+def of_task(task, digits, workdir):
+  return [
+    f'--config=configs/{task}.py',
+    '--config.network=mnist',
+    '--config.weights=random',
+    '--config.batch=2',
+    f'--config.images={digits}',
+    '--config.split=[:16]',
+    f'--compilation_cache={jax.config.jax_compilation_cache_dir}',
+    f'--workdir={workdir}',
+    *MANY_STEPS[task],
+  ]
+
+
+def results(folder):
+  """What a run computes: its store, its tables and its files of single pictures."""
+  skipped = ('timings.csv', 'compare.png', 'versions.json')  # Seconds, and how many devices.
+  return {name: data for name, data in files(folder).items() if name not in skipped}
+
+
+@pytest.mark.parametrize('task', MANY_STEPS)
+def test_processes_and_a_kill_in_the_middle_change_no_bit_of(task, digits, tmp_path):
+  assert commands.run('perturb.main', *of_task(task, digits, tmp_path / 'one')).returncode == 0
+  whole = results(tmp_path / 'one')
+  assert any('results.zarr' in name for name in whole) and 'scores.csv' in whole
+  server, arguments = commands.server(), of_task(task, digits, tmp_path / 'two')
+  together = [*two_processes(tmp_path / 'two'), *arguments]
+  started = [server.start('perturb.main', [*together, f'--process={p}'], {}) for p in (0, 1)]
+  said = [server.wait(one) for one in started]
+  assert [one.returncode for one in said] == [0, 0], said
+  assert '16 of 16 explained' in said[0].stdout and 'explained' not in said[1].stdout
+  assert results(tmp_path / 'two') == whole
+
+  arguments = of_task(task, digits, tmp_path / 'killed')
+  number, *_ = started = server.start('perturb.main', arguments, {})
+  chunks = tmp_path / 'killed' / 'results.zarr' / '28x28' / 'status' / 'c'
+  deadline = time.monotonic() + 120
+  while not chunks.exists():
+    assert time.monotonic() < deadline
+    time.sleep(0.002)
+  os.kill(number, signal.SIGKILL)
+  assert server.wait(started).returncode == -signal.SIGKILL
+  assert results(tmp_path / 'killed') != whole
+  assert commands.run('perturb.main', *arguments).returncode == 0
+  assert results(tmp_path / 'killed') == whole
+
+
 @pytest.fixture
 def small_disk(tmp_path):
   """A folder of 400 kB, and what makes it larger."""

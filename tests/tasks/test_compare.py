@@ -10,6 +10,7 @@ from configs import compare as config_file
 from perturb.errors import UserError
 from perturb.figures import heatmaps as heatmap_figures
 from perturb.methods.registry import METHODS, check_options, method_named
+from perturb.store.results import Results, results_group
 from perturb.tasks import compare
 from tests.small_net import IMAGES, TARGETS, small_net
 
@@ -37,6 +38,7 @@ def test_a_comparison_resumes_names_failures_and_finishes_the_rest(tmp_path, cap
   (failure,) = rows(work / 'failures.csv')
   assert 'damaged.png' in failure['reason']
   heat = np.load(work / 'heatmaps/coffee/cam.npy', allow_pickle=False)
+  np.testing.assert_array_equal(heat, Results(work).field('coffee', 'cam/heatmap'))
   assert heat.shape == (224, 224) and heat.dtype == np.float32
   row, column = np.unravel_index(heat.argmax(), heat.shape)
   assert 30 < row < 130 and 70 < column < 170  # On the cup.
@@ -46,7 +48,7 @@ def test_a_comparison_resumes_names_failures_and_finishes_the_rest(tmp_path, cap
     ('coffee', 'cam'),
   }
   picture = (work / 'compare.png').read_bytes()
-  np.save(work / 'heatmaps/coffee/cam.npy', np.zeros((224, 224), np.float32))
+  results_group(work, '224x224').write(np.array([0]), {'cam/heatmap': 0.0})
   assert compare.run(config, str(work)) == 1
   assert not np.load(work / 'heatmaps/coffee/cam.npy').any()  # Not computed again.
   assert (work / 'compare.png').read_bytes() != picture

@@ -51,7 +51,6 @@ def test_the_heatmaps_are_those_of_the_method(config, tmp_path):
   ('changes', 'message'),
   [
     ({'method': 'grad_camm'}, "'grad_cam'"),
-    ({'method': 'lime'}, 'use configs/compare.py'),
     ({'options': {'layr': 'input'}}, "no option 'layr'; did you mean 'layer'"),
     ({'method': 'layers:grad_cam'}, "needs the option 'layers'"),
     ({'workers': 0}, 'config.workers must be at least 1'),

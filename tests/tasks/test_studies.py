@@ -9,8 +9,7 @@ import pytest
 
 from perturb.data.digits import load_digits
 from perturb.errors import UserError
-from perturb.evaluate.parts import Keypoint
-from perturb.tasks.experiments import _placed
+from perturb.evaluate.parts import Keypoint, placed
 from perturb.tasks.registry import TASKS
 
 
@@ -88,19 +87,19 @@ def test_parts(pictures, tmp_path):
   (row,) = rows(tmp_path / 'work/parts.csv')
   assert float(row['top']) == pytest.approx(heat[4:9, 12:17].mean(), abs=1e-4)
   assert float(row['foot']) == pytest.approx(heat[20:25, 12:17].mean(), abs=1e-4)
-  assert 'none.png' in rows(tmp_path / 'work/failures.csv')[0]['image']
+  assert 'none.png' in rows(tmp_path / 'work/failures.csv')[0]['place']
 
 
 def test_keypoints_follow_the_picture_into_the_crop():
   middle = Keypoint('', '', '', x=149.5, y=99.5)  # Of a picture of 300 x 200.
   for fit in ('crop', 'squash'):
-    placed = _placed(middle, (300, 200), (100, 100), fit)
-    assert (placed.x, placed.y) == (49.5, 49.5)
+    point = placed(middle, (300, 200), (100, 100), fit)
+    assert (point.x, point.y) == (49.5, 49.5)
   corner = Keypoint('', '', '', x=50, y=0)
-  placed = _placed(corner, (300, 200), (100, 100), 'crop')  # Half the size, 25 pixels cut off.
-  assert (placed.x, placed.y) == (-0.25, -0.25)
-  placed = _placed(corner, (300, 200), (100, 100), 'squash')
-  assert placed.x == pytest.approx(50.5 / 3 - 0.5)
+  point = placed(corner, (300, 200), (100, 100), 'crop')  # Half the size, 25 pixels cut off.
+  assert (point.x, point.y) == (-0.25, -0.25)
+  point = placed(corner, (300, 200), (100, 100), 'squash')
+  assert point.x == pytest.approx(50.5 / 3 - 0.5)
 
 
 def test_adversarial(tmp_path):
@@ -134,10 +133,3 @@ def test_channels(pictures, tmp_path):
   assert rows(tmp_path / 'classes.csv')
   with pytest.raises(UserError, match="no layer 'conv9'"):
     TASKS['channels'](config_of('channels', pictures, layer='conv9'), str(tmp_path / 'b'))
-
-
-@pytest.mark.parametrize(
-  'name', ['extremal', 'compare', 'channels', 'representativeness', 'minimal_boxes', 'box', 'parts']
-)
-def test_every_config_names_its_task(name):
-  assert importlib.import_module(f'configs.{name}').get_config().task == name

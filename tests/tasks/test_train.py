@@ -36,7 +36,7 @@ def test_the_split_is_stratified_and_complete():
 def test_it_learns_and_a_killed_training_continues_to_the_same_network(
   tmp_path, monkeypatch, capsys
 ):
-  whole = training_command.train(brief(), str(tmp_path / 'whole'))
+  assert training_command.run(brief(), str(tmp_path / 'whole')) == 0
   rows = list(csv.DictReader((tmp_path / 'whole' / 'metrics.csv').open()))
   assert len(rows) == 2 and float(rows[-1]['test_accuracy']) > 0.93
   assert 'epoch 2: loss' in capsys.readouterr().out
@@ -52,24 +52,24 @@ def test_it_learns_and_a_killed_training_continues_to_the_same_network(
 
   monkeypatch.setattr(training_command.training, 'predictions', killed)
   with pytest.raises(KeyboardInterrupt):
-    training_command.train(brief(), str(tmp_path / 'killed'))
+    training_command.run(brief(), str(tmp_path / 'killed'))
   assert not (tmp_path / 'killed' / 'network').exists()
   monkeypatch.undo()
   assert 'epoch 1:' in capsys.readouterr().out
-  again = training_command.train(brief(), str(tmp_path / 'killed'))
+  assert training_command.run(brief(), str(tmp_path / 'killed')) == 0
   continued = capsys.readouterr().out
   assert 'epoch 2:' in continued and 'epoch 1:' not in continued
+  whole, again = (nets.load(str(tmp_path / name / 'network')) for name in ('whole', 'killed'))
   jax.tree.map(np.testing.assert_array_equal, again.variables, whole.variables)
   for name in ('metrics.csv', 'config.json', 'network/network.json'):
     assert (tmp_path / 'killed' / name).read_bytes() == (tmp_path / 'whole' / name).read_bytes()
 
   # What was written is the network, and the run loop's loader reads it.
-  loaded = nets.load(str(tmp_path / 'whole' / 'network'))
   digits = load_digits()
-  x = loaded.preprocess(digits.images[::500])
-  assert (np.asarray(loaded(x)).argmax(-1) == np.arange(10)).mean() >= 0.9
+  x = whole.preprocess(digits.images[::500])
+  assert (np.asarray(whole(x)).argmax(-1) == np.arange(10)).mean() >= 0.9
   with pytest.raises(UserError, match='another config .*epochs'):
-    training_command.train(brief(3), str(tmp_path / 'whole'))
+    training_command.run(brief(3), str(tmp_path / 'whole'))
 
 
 @pytest.mark.parametrize(
@@ -86,4 +86,4 @@ def test_a_config_that_cannot_be_trained_is_refused(tmp_path, field, value, mess
   config = brief()
   config[field] = value
   with pytest.raises(UserError, match=message):
-    training_command.train(config, str(tmp_path))
+    training_command.run(config, str(tmp_path))

@@ -1,10 +1,10 @@
-"""The fields that say what is explained: shared by the other files here, not an experiment."""
+"""The fields that experiments share: no experiment itself."""
 
 import ml_collections
 
 
-def get_config() -> ml_collections.ConfigDict:
-  """Pictures, their class and the network."""
+def subjects() -> ml_collections.ConfigDict:
+  """What is explained: pictures, their class and the network."""
   config = ml_collections.ConfigDict()
   # Paths, folders, globs or bundled names, comma-separated; 'classes:FOLDER' with a subfolder for
   # each class; 'tfds:NAME', a dataset of tensorflow-datasets.
@@ -18,3 +18,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.preprocessing = ''  # 'imagenet', 'caffe', ...; '' for the usual one of the network.
   config.class_names = ''  # Path of a text file, a class a line; '' for ImageNet's.
   return config
+
+
+def add_run(config: ml_collections.ConfigDict) -> None:
+  """Adds how a run goes through its pictures."""
+  config.batch = 0  # Images that a device explains in one call; 0: as many as suit it.
+  config.workers = 4  # Threads of each process that read and resize pictures.
+  config.figures = 16  # Pictures drawn, and written as files of their own: the first ones.

@@ -1,0 +1,121 @@
+"""The programs of a run's steps, for the images of one shape."""
+
+import time
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from perturb.errors import StorageError, UserError
+from perturb.run.batches import Batch
+from perturb.run.devices import OneByOne, Spread
+from perturb.run.experiment import Experiment, Step
+from perturb.store.arrays import Group
+
+
+class Task(NamedTuple):
+  """A step of the images of a batch.
+
+  Attributes:
+    step: what is computed.
+    batch: of what.
+    slots: of the images that do not have it yet.
+  """
+
+  step: Step
+  batch: Batch
+  slots: list[int]
+
+
+class Computed(NamedTuple):
+  """What came of a task.
+
+  Attributes:
+    task: which.
+    values: field -> `[slots, ...]`; empty if the step could not be computed.
+    seconds: what it took, without compilation.
+    compile_seconds: what compilation took.
+    refused: why the step cannot be computed with this network, or ''.
+  """
+
+  task: Task
+  values: dict[str, np.ndarray]
+  seconds: float
+  compile_seconds: float
+  refused: str
+
+
+class Programs:
+  """Compiles each step when it is first asked for, and runs it.
+
+  Args:
+    experiment: whose steps.
+    stored: results of the images, from which a step takes what was computed in an earlier start.
+  """
+
+  def __init__(self, experiment: Experiment, stored: Group):
+    self._experiment, self._stored = experiment, stored
+    self._programs: dict[str, Spread | OneByOne] = {}
+    self._refused: dict[str, str] = {}
+
+  def compute(self, task: Task) -> Computed:
+    """Computes a task, and adds what it gives to what is known of the batch.
+
+    Raises:
+      UserError: if the first step cannot be computed with this network; other steps say so.
+    """
+    step = task.step
+    try:
+      return self._compute(task)
+    except StorageError:
+      raise
+    except UserError as error:
+      if not step.name:
+        raise
+      if step.compiled:
+        self._refused[step.name] = str(error)  # For every image of this shape.
+      return Computed(task, {}, 0.0, 0.0, str(error))
+
+  def _compute(self, task: Task) -> Computed:
+    step, batch, slots = task
+    if step.name in self._refused:
+      raise UserError(self._refused[step.name])
+    begin, share = time.perf_counter(), self._share(task)
+    program, compiled = self._program(step, share)
+    values = program(share, slots)
+    compiling = program.compile_seconds - compiled
+    batch.known.update({step.stored(field): value for field, value in values.items()})
+    return Computed(task, values, time.perf_counter() - begin - compiling, compiling, '')
+
+  def _share(self, task: Task) -> dict[str, np.ndarray]:
+    """What a step is given: the images, their targets, and what it needs of earlier steps."""
+    known = task.batch.known
+    for field in task.step.needs:
+      if field not in known:
+        known[field] = self._read(task.batch, field)
+    asked = {'x': known['x'], 'target': known['asked']}
+    return asked | {field: known[field] for field in task.step.needs}
+
+  def _read(self, batch: Batch, field: str) -> np.ndarray:
+    """A field that an earlier start has stored, of all slots; zeros in those that are empty."""
+    rows = [image.row for image in batch.images.values()]
+    found = self._stored.read(field, rows)
+    values = np.zeros((len(batch.known['x']), *found.shape[1:]), found.dtype)
+    values[list(batch.images)] = found
+    return values
+
+  def _program(self, step: Step, share: dict[str, np.ndarray]) -> tuple[Spread | OneByOne, float]:
+    """(the program of a step, seconds that its compilation had taken before this was asked)."""
+    if step.name in self._programs:
+      program = self._programs[step.name]
+      return program, program.compile_seconds
+    net, devices = self._experiment.net, jax.local_device_count()
+    if not step.compiled:
+      self._programs[step.name] = OneByOne(step.explain, net)
+    else:
+      one = {
+        field: jax.ShapeDtypeStruct((len(array) // devices, *array.shape[1:]), array.dtype)
+        for field, array in share.items()
+      }
+      self._programs[step.name] = Spread(step.explain, net, one)
+    return self._programs[step.name], 0.0

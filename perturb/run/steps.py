@@ -1,0 +1,95 @@
+"""The steps that several experiments have: what the network predicts, and a method's heatmap."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from perturb.base import class_scores
+from perturb.methods.registry import method_named
+from perturb.nets import Pretrained
+from perturb.run.experiment import Shape, Share, Step, Values
+from perturb.store.arrays import Field
+
+ON_THE_HOST = ('lime', 'minimal_image')  # Their superpixels are found outside compiled programs.
+
+PREDICTION = {'target': Field('int32'), 'score': Field(), 'probability': Field()}
+
+
+def predict(net: Callable[[jax.Array], jax.Array], share: Share) -> dict[str, jax.Array]:
+  """The class that is explained, its score and its probability: `[n]` each."""
+  scores = class_scores(net(share['x']))
+  target = jnp.where(share['target'] < 0, jnp.argmax(scores, axis=1), share['target'])
+  each = jnp.arange(target.shape[0])
+  return {
+    'target': target,
+    'score': scores[each, target],
+    'probability': jax.nn.softmax(scores)[each, target],
+  }
+
+
+def wrong_score(values: Values, index: int) -> str:
+  """Why the score of an image cannot be used, or ''."""
+  finite = np.isfinite(values['score'][index])
+  return '' if finite else 'the network gives a score that is not a number'
+
+
+def wrong_heatmap(values: Values, index: int) -> str:
+  """Why the heatmap of an image cannot be used, or ''."""
+  finite = np.isfinite(values['heatmap'][index]).all()
+  return '' if finite else 'the heatmap has values that are not numbers'
+
+
+def heatmap_field(shape: Shape) -> dict[str, Field]:
+  """What is stored of a heatmap."""
+  return {'heatmap': Field('float32', ('row', 'column'), shape)}
+
+
+def prediction() -> Step:
+  """The first step of the experiments that have several."""
+  return Step(explain=predict, fields=lambda _: PREDICTION, wrong=wrong_score)
+
+
+def step_name(method: str) -> str:
+  """The name of a method in results and files: `meta_norm_grad` for 'meta:norm_grad'."""
+  return method.replace(':', '_')
+
+
+def heatmap(method: str, options: Mapping[str, Any]) -> Step:
+  """A method's heatmap of the class explained.
+
+  Args:
+    method: its name, see `perturb.methods.registry.method_named`.
+    options: its arguments.
+  """
+  function = method_named(method)[1]
+
+  def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
+    return {'heatmap': function(net, share['x'], share['target'], **options)}
+
+  return Step(
+    explain=explain,
+    fields=heatmap_field,
+    wrong=wrong_heatmap,
+    name=step_name(method),
+    needs=('target',),
+    compiled=method not in ON_THE_HOST,
+  )
+
+
+def prediction_and_heatmap(method: str, options: Mapping[str, Any]) -> Step:
+  """Both in one program, for experiments of a single method."""
+  of_method = heatmap(method, options)
+
+  def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
+    predicted = predict(net, share)
+    return predicted | of_method.explain(net, {**share, 'target': predicted['target']})
+
+  return Step(
+    explain=explain,
+    fields=lambda shape: PREDICTION | heatmap_field(shape),
+    wrong=lambda values, index: wrong_score(values, index) or wrong_heatmap(values, index),
+    compiled=of_method.compiled,
+  )
