@@ -18,6 +18,7 @@ from perturb.nets import NETWORKS
 from perturb.tasks.registry import TASKS
 from tests import commands as processes
 from tests.conftest import CACHE
+from tests.test_architecture import FLOORS
 
 ROOT = pathlib.Path(__file__).parent.parent
 DOCUMENTS = ['README.md', 'CONTRIBUTING.md', *(f'docs/{p.name}' for p in ROOT.glob('docs/*.md'))]
@@ -228,6 +229,14 @@ def test_the_architecture_is_that_of_the_tree():
   assert [path for path in paths if not (ROOT / path).exists()] == []
   packages = [init.parent.relative_to(ROOT) for init in ROOT.glob('perturb/**/__init__.py')]
   assert [str(package) for package in packages if f'{package}/' not in [*paths, 'perturb/']] == []
+
+
+def test_the_floors_are_those_that_imports_keep():
+  rows = re.findall(r'^\| \d+ \| (`perturb/[^|]*) \|$', prose('docs/architecture.md'), re.MULTILINE)
+  named = [
+    {name.removesuffix('.py') for name in re.findall(r'`perturb/([\w.]+)/?`', r)} for r in rows
+  ]
+  assert named == [*reversed(FLOORS)]
 
 
 @pytest.fixture(scope='module')
