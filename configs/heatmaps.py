@@ -11,7 +11,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.task = 'heatmaps'
 
   config.method = 'grad_cam'  # See perturb/methods/registry.py; 'meta:' and 'layers:' too.
-  config.options = ml_collections.ConfigDict()  # Its arguments: --config.options.layer=blocks.9
+  # Its arguments, each of which can be set: --config.options.layer=blocks.9
+  config.options = ml_collections.ConfigDict()
   config.references = 'astronaut, camera, motorcycle_left, rocket'  # Of expected_gradients.
 
   # Here `fit` can also be 'aspect'.

@@ -56,7 +56,8 @@ def _name(overrides: dict[str, Any]) -> str:
 
 def _check(overrides: dict[str, Any], fields: dict[str, Any], path: str) -> None:
   for field in overrides:
-    if field not in fields:
+    # Options and settings that a config does not name are known to its task.
+    if field not in fields and not field.startswith(('options.', 'settings.')):
       hint = did_you_mean(field, list(fields))
       raise UserError(f'{path}: the config has no field {field!r}{hint}')
 

@@ -1,9 +1,11 @@
 """The command line of every entry point: a config and a workdir; a mistake is said in one line."""
 
+import ast
 from collections.abc import Callable, Mapping
 import os
 import re
 import sys
+from typing import Any
 
 from absl import app, flags
 import jax
@@ -83,12 +85,53 @@ def _check(config: flags.FlagHolder, workdir: flags.FlagHolder, rest: list[str])
     raise UserError(f'{rest[0]!r} is not understood; a flag is written --name=value')
 
 
+def _options_in(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+  """(the other arguments, dotted name -> text of `--config.options.rise.masks=4000` and the like).
+
+  These are the options of methods and the settings of solvers: a config names some of them, and
+  the task knows them all.
+  """
+  found = {
+    i: re.fullmatch(r'--config\.((?:options|settings)\..+?)=(.*)', argument, re.DOTALL)
+    for i, argument in enumerate(argv)
+  }
+  rest = [argument for i, argument in enumerate(argv) if not found[i]]
+  return rest, {match[1]: match[2] for match in found.values() if match}
+
+
+def _set_options(config: ConfigDict | None, options: Mapping[str, str]) -> None:
+  """Sets options by their dotted names; their texts are read as Python's literals, or as texts."""
+  for name, text in options.items():
+    *path, last = name.split('.')
+    if config is None or path[0] not in config:
+      raise UserError(f'the config has no field {path[0]!r}')
+    here = config
+    with config.unlocked(), config.ignore_type():
+      for part in path:
+        if part not in here:
+          here[part] = ConfigDict()
+        here = here[part]
+        if not isinstance(here, ConfigDict):
+          raise UserError(f'--config.{name}: {part} has a value and no options')
+      here[last] = _literal(text)
+
+
+def _literal(text: str) -> Any:
+  try:
+    return ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    return text
+
+
 def parser(config: flags.FlagHolder, workdir: flags.FlagHolder) -> Callable[[list[str]], list[str]]:
   """A `flags_parser` for absl's `app.run` that ends with one line, and no trace, on a mistake."""
 
   def parse(argv: list[str]) -> list[str]:
+    argv, options = _options_in(argv)
+    sys.argv[:] = argv  # Where config_flags looks for fields.
     try:
       rest = flags.FLAGS(argv)
+      _set_options(config.value, options)
       _check(config, workdir, rest[1:])
       return rest
     except AttributeError as error:

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # The floors, lowest first: a room imports from floors below its own, and from itself.
 FLOORS = (
   {'errors', 'compiled'},
-  {'base', 'chunks', 'console', 'memory', 'data', 'ops'},
+  {'base', 'chunks', 'console', 'memory', 'options', 'data', 'ops'},
   {'nets'},
   {'methods'},
   {'training', 'store'},

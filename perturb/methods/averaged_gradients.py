@@ -20,6 +20,7 @@ from perturb.chunks import default_chunk, summed
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.methods.backprop import Aggregate, aggregate_channels
+from perturb.options import checked
 
 # (images [P], samples [P]) to (inputs [P, H, W, C], weights [P, 1, 1, 1] or [P, H, W, C])
 Points = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
@@ -91,6 +92,7 @@ def _check(name: str, samples: int, aggregate: str) -> None:
     raise UserError(f'{name} must be at least 1, not {samples}')
 
 
+@checked
 def smooth_grad(
   f: Function,
   x: Images,
@@ -137,6 +139,7 @@ def smooth_grad(
   )
 
 
+@checked
 def integrated_gradients(
   f: Function,
   x: Images,
@@ -185,6 +188,7 @@ def integrated_gradients(
   )
 
 
+@checked
 def expected_gradients(
   f: Function,
   x: Images,

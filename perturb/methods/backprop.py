@@ -31,6 +31,7 @@ from perturb.nets.layers import Conv
 from perturb.nets.network import INPUT, Rule
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.heatmaps import resize as to_size
+from perturb.options import checked
 
 Extract = Literal['bias', 'scaling', 'conv', 'real']
 Aggregate = Literal['sum', 'max', 'norm', 'selective']
@@ -145,6 +146,7 @@ def _real(f, x, targets, *, layer, below, module, aggregate):
   return combine(g, h, aggregate, module.kernel_size, module.stride, padding)
 
 
+@checked
 def extract_aggregate(
   f: Function,
   x: Images,
@@ -189,6 +191,7 @@ def extract_aggregate(
   return to_size(heat, x.shape[1:3]) if resize else heat
 
 
+@checked
 def gradient(
   f: Function, x: Images, target: Target, layer: str = INPUT, *, resize: bool = True
 ) -> jax.Array:
@@ -196,6 +199,7 @@ def gradient(
   return extract_aggregate(f, x, target, layer, extract='bias', aggregate='max', resize=resize)
 
 
+@checked
 def gradient_sum(
   f: Function, x: Images, target: Target, layer: str = INPUT, *, resize: bool = True
 ) -> jax.Array:
@@ -203,6 +207,7 @@ def gradient_sum(
   return extract_aggregate(f, x, target, layer, extract='bias', aggregate='sum', resize=resize)
 
 
+@checked
 def linear_approximation(
   f: Function, x: Images, target: Target, layer: str | None = None, *, resize: bool = True
 ) -> jax.Array:
@@ -210,6 +215,7 @@ def linear_approximation(
   return extract_aggregate(f, x, target, layer, extract='scaling', aggregate='sum', resize=resize)
 
 
+@checked
 def norm_grad(
   f: Function,
   x: Images,
@@ -225,6 +231,7 @@ def norm_grad(
   )
 
 
+@checked
 def selective_norm_grad(
   f: Function, x: Images, target: Target, layer: str | None = None, *, resize: bool = True
 ) -> jax.Array:
@@ -238,6 +245,7 @@ def _ruled(net: Pretrained, rule: Rule, stride_one: bool) -> Pretrained:
   return net.with_rules(rule, *((rules.stride_one,) if stride_one else ()))
 
 
+@checked
 def guided_backprop(
   net: Pretrained,
   x: Images,
@@ -266,6 +274,7 @@ def guided_backprop(
   return gradient(net, x, target, layer, resize=resize)
 
 
+@checked
 def deconvnet(
   net: Pretrained,
   x: Images,

@@ -22,6 +22,7 @@ from perturb.nets.layer_gradients import default_layer, network_of
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.area import area_loss
 from perturb.ops.heatmaps import resize
+from perturb.options import checked
 
 Game = Literal['preserve', 'delete', 'hybrid']
 DEFAULT_COUNTS = (1, 5, 10, 20, 25, 35, 40, 50, 60, 70, 80, 90, 100, 150, 200, 250, 300, 350, 400)
@@ -179,6 +180,7 @@ def _channels(net, x, targets, counts, *, settings: _Settings, chunk: int):
   }
 
 
+@checked
 def channel_attribution(
   net: Pretrained,
   x: Images,

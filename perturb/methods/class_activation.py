@@ -12,6 +12,7 @@ from perturb.nets.layers import Dense, GlobalMean
 from perturb.nets.network import Network
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.heatmaps import resize as to_size
+from perturb.options import checked
 
 
 def _pooled_features(network: Network) -> str:
@@ -38,6 +39,7 @@ def _cam(net, x, targets, *, layer):
   return jnp.einsum('bhwc,cb->bhw', features, weights)
 
 
+@checked
 def cam(net: Pretrained, x: Images, target: Target, *, resize: bool = True) -> jax.Array:
   """sum_k w_k^c x_k, the class activation map (Zhou et al., CVPR 2016, eq. 2), with its sign.
 
@@ -77,6 +79,7 @@ def _grad_cam_plus_plus(f, x, targets, *, layer):
   return jnp.maximum((weights * h).sum(-1), 0)
 
 
+@checked
 def grad_cam(
   f: Function, x: Images, target: Target, layer: str | None = None, *, resize: bool = True
 ) -> jax.Array:
@@ -100,6 +103,7 @@ def grad_cam(
   return to_size(heat, x.shape[1:3]) if resize else heat
 
 
+@checked
 def grad_cam_plus_plus(
   f: Function, x: Images, target: Target, layer: str | None = None, *, resize: bool = True
 ) -> jax.Array:
@@ -118,6 +122,7 @@ def _guided_grad_cam(net, x, targets, *, layer):  # Compiled as one: both go for
   return guided_backprop(net, x, targets) * grad_cam(net, x, targets, layer)
 
 
+@checked
 def guided_grad_cam(
   net: Pretrained, x: Images, target: Target, layer: str | None = None
 ) -> jax.Array:

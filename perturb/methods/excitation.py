@@ -18,6 +18,7 @@ from perturb.nets.layer_gradients import check_at_layer, gradients, network_of
 from perturb.nets.network import INPUT
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.heatmaps import resize as to_size
+from perturb.options import checked
 
 Mode = Literal['torchray', 'caffe']
 _RULES = {'torchray': rules.excitation, 'caffe': rules.excitation_caffe}
@@ -69,6 +70,7 @@ def _prepare(
   return net, *check_at_layer(net, x, target, layer)
 
 
+@checked
 def excitation_backprop(
   net: Pretrained,
   x: Images,
@@ -101,6 +103,7 @@ def excitation_backprop(
   return to_size(heat, x.shape[1:3]) if resize else heat
 
 
+@checked
 def contrastive_excitation_backprop(
   net: Pretrained,
   x: Images,

@@ -36,6 +36,7 @@ from perturb.methods.extremal_solvers import (
 from perturb.ops.area import binarise
 from perturb.ops.heatmaps import smooth
 from perturb.ops.perturbations import Perturbation, check_fade_to, perturb, pyramid
+from perturb.options import Option, check_options, checked
 
 Game = Literal['preserve', 'delete', 'hybrid']
 Objective = Literal['score', 'contrastive']
@@ -181,6 +182,15 @@ def _extremal(
   return ExtremalResult(areas=areas, **solved)
 
 
+def every_setting() -> dict[str, Option]:
+  """The settings of all modes; not every mode has each."""
+  return {
+    field.name: Option(field.type, needed=False)
+    for mode in MODES.values()
+    for field in dataclasses.fields(mode)
+  }
+
+
 def settings_of(mode: str, **overrides: Any) -> Settings:
   """The settings of a mode with some of them changed.
 
@@ -190,11 +200,10 @@ def settings_of(mode: str, **overrides: Any) -> Settings:
   if mode not in MODES:
     hint = did_you_mean(mode, list(MODES)) or f'; the modes are {", ".join(MODES)}'
     raise UserError(f'mode {mode!r} is not known{hint}')
-  fields = [field.name for field in dataclasses.fields(MODES[mode])]
-  for name in overrides:
-    if name not in fields:
-      hint = did_you_mean(name, fields) or f'; it has {", ".join(fields)}'
-      raise UserError(f'mode {mode!r} has no setting {name!r}{hint}')
+  known = {
+    field.name: Option(field.type, needed=False) for field in dataclasses.fields(MODES[mode])
+  }
+  check_options(f'mode {mode!r}', known, overrides, 'setting')
   return dataclasses.replace(MODES[mode], **overrides)
 
 
@@ -215,6 +224,7 @@ def check_areas(areas: float | Sequence[float] | jax.Array | np.ndarray) -> tupl
   return tuple(float(area) for area in several)
 
 
+@checked
 def extremal_perturbation(
   f: Function,
   x: Images,

@@ -22,6 +22,7 @@ from perturb.nets.pretrained import Pretrained
 from perturb.ops.fourier import images_of, random_spectra
 from perturb.ops.masks import total_variation
 from perturb.ops.views import random_view
+from perturb.options import checked
 
 LEAST_COSINE = 0.1  # Below it the weight of the cosine does not fall.
 
@@ -93,6 +94,7 @@ def _invert(net, activations, key, *, layer, power, ascent):
   return _climb(net, objective, key, len(activations), ascent)
 
 
+@checked
 def feature_inversion(
   net: Pretrained,
   activations: jax.Array,
@@ -163,6 +165,7 @@ def _maximise(net, channels, key, *, layer, ascent):
   return _climb(net, objective, key, len(channels), ascent)
 
 
+@checked
 def activation_maximisation(
   net: Pretrained,
   layer: str,
@@ -227,6 +230,7 @@ def _invert_pixels(net, activations, key, *, layer, steps, learning_rate, weight
   return jax.lax.fori_loop(0, steps, iterate, start)[::2]
 
 
+@checked
 def pixel_inversion(
   net: Pretrained,
   x: Images,

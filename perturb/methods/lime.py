@@ -15,6 +15,7 @@ from perturb.chunks import default_forward_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.ops.superpixels import check_segments
+from perturb.options import checked
 
 
 class LimeResult(NamedTuple):
@@ -102,6 +103,7 @@ def _lime(f, x, targets, segments, counts, key, *, most, samples, width, ridge, 
   return LimeResult(heat, beta, intercept, explained, segments)
 
 
+@checked
 def lime(
   f: Function,
   x: Images,

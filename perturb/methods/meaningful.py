@@ -29,6 +29,7 @@ from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.ops.masks import gaussian_field, total_variation
 from perturb.ops.perturbations import blur, blur_pyramid, check_fade_to, fade_pyramid, perturb
+from perturb.options import checked
 
 Game = Literal['delete', 'preserve']
 Mode = Literal['paper', 'released']
@@ -357,6 +358,7 @@ def _given_start(start: jax.Array | np.ndarray, x: jax.Array, step: int) -> jax.
     raise UserError(f'start must have the shape {shape}, not {np.shape(start)}') from error
 
 
+@checked
 def meaningful_perturbation(
   f: Function,
   x: Images,

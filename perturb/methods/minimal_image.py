@@ -24,6 +24,7 @@ from perturb.compiled import compiled
 from perturb.errors import check_choice
 from perturb.ops.perturbations import Perturbation, blank
 from perturb.ops.superpixels import check_segments
+from perturb.options import checked
 
 
 class MinimalImage(NamedTuple):
@@ -126,6 +127,7 @@ def _minimal_images(f, x, targets, segments, counts, blanked, *, most, value):
   return jax.lax.map(lambda problem: _minimise(f, problem, most, value), problems)
 
 
+@checked
 def minimal_image(
   f: Function,
   x: Images,

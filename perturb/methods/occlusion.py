@@ -18,6 +18,7 @@ from perturb.chunks import default_forward_chunk, mapped, summed
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.ops.perturbations import Perturbation, blank, blur
+from perturb.options import checked
 
 Shape = Literal['square', 'disc']
 
@@ -106,6 +107,7 @@ def _sliding_patch(
   return len(places), jax.tree_util.Partial(_disc_masks, template, places)
 
 
+@checked
 def occlusion(
   f: Function,
   x: Images,
@@ -182,6 +184,7 @@ def _variable(f, x, targets, fill, templates, places, *, share, value, chunk):
   return jax.vmap(mask_of)(smallest * count + jnp.argmax(at_size, axis=-1))
 
 
+@checked
 def variable_occlusion(
   f: Function,
   x: Images,

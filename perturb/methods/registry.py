@@ -1,24 +1,25 @@
 """Every method by name; `perturb.base` says what a method is."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 import functools
-import inspect
 from typing import Any, NamedTuple
 
 import jax
 
+from perturb import options as options_module
 from perturb.base import Images, Method, ResultMethod, Target
 from perturb.errors import UserError, did_you_mean
 from perturb.methods import averaged_gradients as averaged
 from perturb.methods import backprop, class_activation, excitation
 from perturb.methods.combine_layers import combine_layers
-from perturb.methods.extremal import extremal_perturbation
+from perturb.methods.extremal import every_setting, extremal_perturbation
 from perturb.methods.lime import lime
 from perturb.methods.meaningful import meaningful_perturbation
 from perturb.methods.meta_saliency import meta_saliency
 from perturb.methods.minimal_image import minimal_image
 from perturb.methods.occlusion import occlusion, variable_occlusion
 from perturb.methods.rise import rise
+from perturb.options import Option, options_of
 
 
 class Entry(NamedTuple):
@@ -28,11 +29,13 @@ class Entry(NamedTuple):
     title: what a figure calls it.
     function: the method itself; see `perturb.base`.
     result: whether it returns a result with a heatmap in it, and not the heatmap.
+    more: options that its signature does not name.
   """
 
   title: str
   function: Method | ResultMethod
   result: bool = False
+  more: Mapping[str, Option] = {}
 
 
 METHODS: dict[str, Entry] = {
@@ -60,7 +63,9 @@ METHODS: dict[str, Entry] = {
   'lime': Entry('LIME', lime, result=True),
   'minimal_image': Entry('Minimal image', minimal_image, result=True),
   'meaningful_perturbation': Entry('Meaningful pert.', meaningful_perturbation, result=True),
-  'extremal_perturbation': Entry('Extremal pert.', extremal_perturbation, result=True),
+  'extremal_perturbation': Entry(
+    'Extremal pert.', extremal_perturbation, result=True, more=every_setting()
+  ),
 }
 # Written before a method's name: 'meta:norm_grad'.
 WRAPPERS: dict[str, tuple[str, Callable[..., jax.Array]]] = {
@@ -77,14 +82,7 @@ def heatmap_of(
   return out if isinstance(out, jax.Array) else out.heatmap
 
 
-def _options_of(function: Callable[..., Any], first: int) -> dict[str, bool]:
-  """The options of a function after its first parameters, and whether each must be given."""
-  parameters = list(inspect.signature(function).parameters.values())[first:]
-  named = [p for p in parameters if p.kind != inspect.Parameter.VAR_KEYWORD]
-  return {p.name: p.default is inspect.Parameter.empty for p in named}
-
-
-def method_named(name: str) -> tuple[str, Method, dict[str, bool]]:
+def method_named(name: str) -> tuple[str, Method, dict[str, Option]]:
   """A method, or a wrapped one, by name.
 
   Args:
@@ -92,7 +90,7 @@ def method_named(name: str) -> tuple[str, Method, dict[str, bool]]:
       'layers:' for several layers combined, and such a key.
 
   Returns:
-    (title, function of (f, x, target, **options), its options and whether each must be given).
+    (title, function of (f, x, target, **options), its options).
 
   Raises:
     UserError: for an unknown name, with its near matches.
@@ -102,7 +100,7 @@ def method_named(name: str) -> tuple[str, Method, dict[str, bool]]:
     hint = did_you_mean(base, list(METHODS)) or f'; the methods are {", ".join(METHODS)}'
     raise UserError(f'method {name!r} is not known{hint}')
   entry = METHODS[base]
-  options = _options_of(entry.function, 3)
+  options = {**options_of(entry.function), **entry.more}
   if not wrapper:
     return entry.title, functools.partial(heatmap_of, entry), options
   if wrapper not in WRAPPERS:
@@ -110,17 +108,18 @@ def method_named(name: str) -> tuple[str, Method, dict[str, bool]]:
   if entry.result:
     raise UserError(f'method {name!r}: {base} gives no plain heatmap to wrap')
   title, wrap = WRAPPERS[wrapper]
-  every = options | _options_of(wrap, 4)
+  every = options | options_of(wrap, 4)
   return f'{entry.title}, {title}', functools.partial(wrap, entry.function), every
 
 
-def check_options(name: str, options: Collection[str]) -> None:
-  """Raises a `UserError` that names an option which the method does not have, or lacks."""
-  _, _, known = method_named(name)
-  for option in options:
-    if option not in known:
-      hint = did_you_mean(option, list(known)) or f'; it has {", ".join(known)}'
-      raise UserError(f'method {name!r} has no option {option!r}{hint}')
-  for option, needed in known.items():
-    if needed and option not in options:
-      raise UserError(f'method {name!r} needs the option {option!r}: set it in config.options')
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+  """Refuses options that a method does not have, or of another type, or lacking.
+
+  Args:
+    name: of the method, as `method_named`.
+    options: option -> value.
+
+  Raises:
+    UserError: names the first one and what would be right.
+  """
+  options_module.check_options(f'method {name!r}', method_named(name)[2], options)

@@ -14,6 +14,7 @@ from perturb.base import SCORES, Function, Images, Score, Target, check_argument
 from perturb.chunks import default_forward_chunk, summed
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
+from perturb.options import checked
 
 
 def upsampling(size: int, nodes: int) -> np.ndarray:
@@ -60,6 +61,7 @@ def _rise(f, x, targets, key, *, masks, cells, keep, value, chunk):
   return heat / (masks * keep)
 
 
+@checked
 def rise(
   f: Function,
   x: Images,

@@ -1,7 +1,9 @@
 """What a config is about: a network, a dataset, and the options of methods."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import jax
 import ml_collections
 import numpy as np
 
@@ -32,9 +34,17 @@ def dataset_of(config: ml_collections.ConfigDict) -> Dataset:
   return open_dataset(config.images, config.split, config.data_dir)
 
 
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+  """Options of a config as a method takes them: a `key` is a number there."""
+  return {
+    name: jax.random.key(value) if name == 'key' and isinstance(value, int) else value
+    for name, value in options.items()
+  }
+
+
 def options_of(config: ml_collections.ConfigDict, method: str) -> dict[str, Any]:
   """The options that a config gives one of its methods."""
-  return dict(config.options.get(method, {}))
+  return plain_options(config.options.get(method, {}))
 
 
 def references_of(net: Pretrained, config: ml_collections.ConfigDict) -> np.ndarray:

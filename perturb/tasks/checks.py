@@ -1,9 +1,10 @@
 """What can be refused of a config before any work is done."""
 
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 import ml_collections
+import numpy as np
 
 from perturb.data.images import Fit
 from perturb.errors import UserError, check_choice
@@ -37,11 +38,22 @@ def check_methods(config: ml_collections.ConfigDict) -> None:
   check_run(config, ('crop', 'squash'))
   if not config.methods:
     raise UserError('config.methods: give at least one')
+  for method, options in config.options.items():
+    if not isinstance(options, ml_collections.ConfigDict):
+      raise UserError(f'config.options.{method}: {options!r} is no option of a method')
   for method in config.methods:
-    given = ['references'] if method == 'expected_gradients' else []
-    check_options(method, [*options_of(config, method), *given])
+    check_method(method, options_of(config, method))
   for method in config.options:
     method_named(method)
+
+
+def check_method(method: str, options: Mapping[str, Any]) -> None:
+  """Refuses a method that is not known, or options that it does not take.
+
+  The references of `expected_gradients` are pictures that `config.references` names.
+  """
+  given = {'references': np.zeros(0)} if method == 'expected_gradients' else {}
+  check_options(method, {**options, **given})
 
 
 def check_one_method(config: ml_collections.ConfigDict) -> str:

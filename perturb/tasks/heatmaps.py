@@ -8,31 +8,30 @@ import ml_collections
 
 from perturb.figures.heatmaps import COLUMNS, colour, sheet
 from perturb.figures.style import png
-from perturb.methods.registry import check_options, method_named
+from perturb.methods.registry import method_named
 from perturb.nets import Pretrained
 from perturb.run.experiment import Experiment
 from perturb.run.labels import targets_of
 from perturb.run.loop import Run
 from perturb.run.shown import Shown, shown_pictures
 from perturb.run.steps import prediction_and_heatmap
-from perturb.run.subjects import dataset_of, load_network, references_of
+from perturb.run.subjects import dataset_of, load_network, plain_options, references_of
 from perturb.run.summary import sum_up
 from perturb.store import files
 from perturb.store.results import RESULTS, Results
 from perturb.store.workdir import Workdir
-from perturb.tasks.checks import FREE, check_least, check_run
+from perturb.tasks.checks import FREE, check_least, check_method, check_run
 from perturb.tasks.scores import write_scores
 
 
 def _check(config: ml_collections.ConfigDict) -> None:
   check_run(config)
   check_least(config, multiple=1)
-  given = ['references'] if config.method == 'expected_gradients' else []
-  check_options(config.method, [*config.options, *given])
+  check_method(config.method, plain_options(config.options))
 
 
 def _options(net: Pretrained, config: ml_collections.ConfigDict) -> dict[str, Any]:
-  options = dict(config.options)
+  options = plain_options(config.options)
   if config.method == 'expected_gradients':
     options['references'] = references_of(net, config)
   return options

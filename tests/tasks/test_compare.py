@@ -92,7 +92,7 @@ def test_every_method_of_the_config_is_known_and_takes_its_options():
   for name in config.methods:
     assert method_named(name)[0]
   for name, options in config.options.items():
-    check_options(name, list(options))
+    check_options(name, options)
 
 
 def test_wrapped_methods():

@@ -148,7 +148,28 @@ def test_another_config_in_the_same_workdir_is_refused(first):
       ['--config=configs/extremal.py', '--config.area=0.1'],
       "no field 'area'; did you mean 'areas'",
     ),
-    (['--config=configs/extremal.py', '--config.settings.iteration=1'], "no field 'iteration'"),
+    (
+      ['--config=configs/extremal.py', '--config.settings.iteration=1'],
+      "mode 'fast' has no setting 'iteration'; did you mean 'iterations'",
+    ),
+    (
+      ['--config=configs/extremal.py', '--config.settings.iterations=many'],
+      "mode 'fast': iterations must be a whole number, not 'many'",
+    ),
+    (
+      ['--config=configs/heatmaps.py', '--config.options.layr=blocks.9'],
+      "method 'grad_cam' has no option 'layr'; did you mean 'layer'",
+    ),
+    (
+      ['--config=configs/compare.py', '--config.options.rise.masks=x'],
+      "method 'rise': masks must be a whole number, not 'x'",
+    ),
+    (
+      ['--config=configs/compare.py', '--config.options.grad_camm.layer=head'],
+      "method 'grad_camm' is not known; did you mean 'grad_cam'",
+    ),
+    (['--config=configs/compare.py', '--config.options.rise=3'], '3 is no option of a method'),
+    (['--config=configs/box.py', '--config.options.size=3'], "no field 'options'"),
     (
       ['--config=configs/extremal.py', '--config.areas=(0.1, 1.5)'],
       'area 1.5: an area is a fraction',

@@ -1,5 +1,8 @@
+"""One method's heatmaps of a dataset, its options, and labels."""
+
 import csv
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,8 +13,11 @@ from configs import heatmaps
 import perturb
 from perturb.data.digits import load_digits
 from perturb.errors import UserError
+from perturb.methods.registry import METHODS, check_options, method_named
 from perturb.nets import load
+from perturb.options import describe
 from perturb.tasks.heatmaps import run
+from tests import commands
 
 
 @pytest.fixture
@@ -45,6 +51,49 @@ def test_the_heatmaps_are_those_of_the_method(config, tmp_path):
   assert drawn == {'0.png', '1.png', 'heatmaps.png'}
   with pytest.raises(UserError, match="no image '3'"):
     found.field('3', 'heatmap')
+
+
+def test_options_are_set_on_the_command_line_with_their_types(config, tmp_path):
+  """What a config does not name, as the comment of configs/heatmaps.py has it."""
+  arguments = [
+    '--config=configs/heatmaps.py',
+    f'--config.images={config.images}',
+    '--config.network=mnist',
+    '--config.weights=random',
+    '--config.target=4',
+    '--config.figures=0',
+    f'--workdir={tmp_path}/out',
+    '--config.method=layers:linear_approximation',
+    "--config.options.layers=('conv1', 'conv2')",
+    '--config.options.how=product',
+  ]
+  done = commands.run('perturb.main', *arguments)
+  assert done.returncode == 0, done.stderr
+  stored = json.loads((tmp_path / 'out' / 'config.json').read_text())['options']
+  assert stored == {'how': 'product', 'layers': ['conv1', 'conv2']}
+  net = load('mnist', 'random', '', '')
+  x = net.preprocess(load_digits().images[[0]])
+  layers = ('conv1', 'conv2')
+  expected = perturb.combine_layers(perturb.linear_approximation, net, x, 4, layers, how='product')
+  found = perturb.Results(tmp_path / 'out').field('0', 'heatmap')
+  np.testing.assert_allclose(found, expected[0], atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_every_option_of_every_method_has_a_type_that_is_held(name):
+  _, method, options = method_named(name)
+  x = np.zeros((1, 16, 16, 3), np.float32)
+  for option, known in options.items():
+    assert known.hint is not Any
+    wrong = 'none of these' if 'text' not in describe(known.hint) else 3.5
+    given = {'references': x, **({'areas': (0.1,)} if 'areas' in options else {}), option: wrong}
+    if 'references' not in options:
+      del given['references']
+    with pytest.raises(UserError, match=f'{option} must be'):
+      check_options(name, given)
+    # Some settings of extremal perturbations belong to one mode.
+    with pytest.raises(UserError, match=f'{option} must be|no setting {option!r}'):
+      method(lambda x: x.mean((1, 2)), x, 0, **given)
 
 
 def test_labels_at_chance_are_a_warning(config, tmp_path, capsys):

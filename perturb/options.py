@@ -1,0 +1,128 @@
+"""The options of a function by its signature: their names, their types, a line for a mistake."""
+
+from collections.abc import Callable, Mapping, Sequence
+import functools
+import inspect
+import types
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import get_type_hints as hints_of
+
+import jax
+import numpy as np
+
+from perturb.errors import UserError, did_you_mean
+
+P = ParamSpec('P')
+R = TypeVar('R')
+_NUMBERS: dict[type, tuple[type, ...]] = {
+  bool: (bool, np.bool_),
+  int: (int, np.integer),
+  float: (int, float, np.integer, np.floating),
+}
+
+
+class Option(NamedTuple):
+  """An argument that a caller may name.
+
+  Attributes:
+    hint: its type, as annotated.
+    needed: whether it must be given.
+  """
+
+  hint: Any
+  needed: bool
+
+
+def options_of(function: Any, first: int = 3) -> dict[str, Option]:
+  """The options of a function after its first parameters, by name."""
+  return dict(_options_of(function, first))
+
+
+@functools.lru_cache(maxsize=256)
+def _options_of(function: Any, first: int) -> dict[str, Option]:
+  hints = hints_of(inspect.unwrap(function))
+  parameters = list(inspect.signature(function).parameters.values())[first:]
+  return {
+    p.name: Option(hints.get(p.name, Any), p.default is inspect.Parameter.empty)
+    for p in parameters
+    if p.kind is not inspect.Parameter.VAR_KEYWORD
+  }
+
+
+def fits(value: Any, hint: Any) -> bool:
+  """Whether a value is of a type; whatever is no plain type is left to the function itself."""
+  if hint is None or hint is type(None):
+    return value is None
+  origin, arguments = get_origin(hint), get_args(hint)
+  if origin in (Union, types.UnionType):
+    return any(fits(value, one) for one in arguments)
+  if origin is Literal:
+    return isinstance(value, str) and value in arguments
+  if hint in _NUMBERS:
+    if isinstance(value, jax.Array | np.ndarray):
+      return value.ndim == 0
+    return isinstance(value, _NUMBERS[hint]) and (hint is bool or not isinstance(value, bool))
+  if hint is str:
+    return isinstance(value, str)
+  if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
+    several = isinstance(value, list | tuple | np.ndarray | jax.Array)
+    return several and all(fits(one, arguments[0]) for one in value)
+  return not isinstance(value, str)
+
+
+def describe(hint: Any) -> str:
+  """A type in words: 'a whole number', 'one of blur, fade'."""
+  words = {bool: 'True or False', int: 'a whole number', float: 'a number', str: 'a text'}
+  origin, arguments = get_origin(hint), get_args(hint)
+  if hint in words:
+    return words[hint]
+  if hint is None or hint is type(None):
+    return 'None'
+  if origin in (Union, types.UnionType):
+    return ' or '.join(dict.fromkeys(map(describe, arguments)))
+  if origin is Literal:
+    return f'one of {", ".join(arguments)}'
+  if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
+    return f'a sequence, each {describe(arguments[0])}'
+  return 'an array' if hint in (jax.Array, np.ndarray) else getattr(hint, '__name__', str(hint))
+
+
+def check_options(
+  owner: str, known: Mapping[str, Option], given: Mapping[str, Any], noun: str = 'option'
+) -> None:
+  """Refuses options that are not known, or of another type, or lacking.
+
+  Args:
+    owner: whose options, as a message names it.
+    known: these options.
+    given: option -> value.
+    noun: what they are called.
+
+  Raises:
+    UserError: names the first one and what would be right.
+  """
+  for name, value in given.items():
+    if name not in known:
+      hint = did_you_mean(name, list(known)) or f'; it has {", ".join(known)}'
+      raise UserError(f'{owner} has no {noun} {name!r}{hint}')
+    if not fits(value, known[name].hint):
+      raise UserError(f'{owner}: {name} must be {describe(known[name].hint)}, not {value!r}')
+  for name, option in known.items():
+    if option.needed and name not in given:
+      raise UserError(f'{owner} needs the {noun} {name!r}')
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+  """A method that refuses options of another type in a line, before it computes anything."""
+
+  @functools.wraps(function)
+  def call(*arguments: P.args, **options: P.kwargs) -> R:
+    known = _options_of(function, 3)
+    given = {**dict(zip(known, arguments[3:], strict=False)), **options}
+    for name, value in given.items():
+      if name in known and not fits(value, known[name].hint):
+        what = describe(known[name].hint)
+        raise UserError(f'{function.__name__}: {name} must be {what}, not {value!r}')
+    return function(*arguments, **options)
+
+  return call
