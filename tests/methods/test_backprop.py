@@ -348,7 +348,7 @@ def rank_correlation(maps, others):
 
 def test_meta_saliency_makes_the_least_likely_classs_map_less_like_the_likeliests():
   examples = load_digits()
-  images, labels = examples.images[::4], examples.labels[::4]
+  images, labels = examples.images[::8], examples.labels[::8]
   net = nets.load('mnist', 'random')
   x = jnp.asarray(net.preprocess(images))
   rule = training.optimiser(1e-3, 4 * len(x) // 50)
