@@ -28,7 +28,12 @@ class Server:
     )  # fmt: skip
     self.folder = tempfile.TemporaryDirectory()
     self.count = 0
-    atexit.register(self.folder.cleanup)
+    atexit.register(self.close)
+
+  def close(self):
+    self.process.stdin.close()
+    self.process.wait()
+    self.folder.cleanup()
 
   def _ask(self, **request):
     print(json.dumps(request), file=self.process.stdin, flush=True)
@@ -52,7 +57,7 @@ server = functools.cache(Server)
 
 
 def run(module, *arguments, **environment):
-  """Runs a command to its end; environment variables by name."""
+  """Runs a command to its end; environment variables by name, XLA_FLAGS in addition to ours."""
   return server().wait(server().start(module, list(map(str, arguments)), environment))
 
 
@@ -61,6 +66,8 @@ def _become(module, arguments, environment, paths):
   for number, path in zip((1, 2), paths, strict=True):
     os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
   os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+  if 'XLA_FLAGS' in environment:
+    environment['XLA_FLAGS'] += ' ' + os.environ.get('XLA_FLAGS', '')
   os.environ.update(environment)
   sys.argv = [module, *arguments]
   try:

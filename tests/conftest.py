@@ -1,3 +1,5 @@
+"""What all tests share: the cache of compiled programs, the way they are compiled, a network."""
+
 import os
 import pathlib
 import tempfile
@@ -13,6 +15,19 @@ CACHE = (
 )
 jax.config.update('jax_compilation_cache_dir', str(CACHE))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+# Compiling is most of what the tests do, and a program of a test is run a few times: half the
+# processor time is saved by compiling it without optimisations. XLA_FLAGS='' in the environment
+# keeps the optimisations; so do the slow tests, which run for minutes.
+QUICK = (
+  '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true '
+  '--xla_cpu_use_fusion_emitters=false'
+)
+
+
+def pytest_configure(config):
+  if config.option.markexpr == 'not slow':
+    os.environ.setdefault('XLA_FLAGS', QUICK)  # The commands that tests start inherit it.
 
 
 @pytest.fixture(scope='session')

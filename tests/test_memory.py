@@ -1,3 +1,5 @@
+"""Memory that is freed is kept for what comes next."""
+
 import platform
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""Extremal perturbations: functions whose optimum is known, areas, settings."""
+
 import functools
 
 import jax

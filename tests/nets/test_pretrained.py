@@ -1,3 +1,5 @@
+"""A network bound to its weights and the names of its classes."""
+
 import jax
 import jax.numpy as jnp
 import pytest

@@ -1,3 +1,5 @@
+"""The loss on a mask's area, and the projection to an area."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np

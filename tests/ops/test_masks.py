@@ -1,3 +1,5 @@
+"""Smooth masks from the nodes of a lattice."""
+
 import dataclasses
 import itertools
 import math

@@ -1,3 +1,5 @@
+"""Perturbed images: blur, fade, and their gradients."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
