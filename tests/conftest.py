@@ -34,3 +34,17 @@ def pytest_configure(config):
 def lite0():
   """EfficientNet-Lite0 with its ImageNet weights."""
   return perturb.nets.load('efficientnet_lite0')
+
+
+# These take longest: begun first, they leave no process alone at the end.
+LONGEST = (
+  'test_survival',
+  'test_train',
+  'tasks/test_studies',
+  'test_launch',
+  'tasks/test_extremal',
+)
+
+
+def pytest_collection_modifyitems(items):
+  items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))

@@ -15,7 +15,8 @@ from perturb.tasks import train as training_command
 
 def brief(epochs=2):
   config = train_mnist.get_config()
-  config.epochs = epochs
+  config.epochs, config.test_share = epochs, 0.6
+  config.batch_size, config.learning_rate = 25, 0.003
   return config
 
 
@@ -79,7 +80,7 @@ def test_it_learns_and_a_killed_training_continues_to_the_same_network(
     ('network', 'flower', 'flower has 12 classes, the data 10'),
     ('test_share', 1.5, 'config.test_share must be between 0 and 1'),
     ('epochs', 0, 'config.epochs must be at least 1'),
-    ('batch_size', 5000, 'config.batch_size: 5000 for 4000 examples'),
+    ('batch_size', 5000, 'config.batch_size: 5000 for 2000 examples'),
   ],
 )
 def test_a_config_that_cannot_be_trained_is_refused(tmp_path, field, value, message):
