@@ -102,16 +102,6 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   The workdir gets what every run gets, with the examples, and in a subgroup of each method its
   heatmaps `clean` and `adversarial`; the same as `study/adversarial.npz` and `study/<method>.npz`;
   `detection.csv` and `.png`, `recovery.csv` and `pairs.png`.
-
-  Args:
-    config: as configs/adversarial.py.
-    workdir: folder; made if missing.
-
-  Returns:
-    The number of images, methods of an image, and items that failed; each has been named on stderr.
-
-  Raises:
-    UserError: for a config that cannot be run at all, or a workdir that cannot be written any more.
   """
   _check(config)
   dataset, net = _dataset(config), load_network(config)

@@ -50,16 +50,6 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
 
   The workdir gets what every run gets, with `box_blurred`, the probability with the box blurred,
   and `blurred`, the network's input then; `interrogation.csv` and `.png`; and `pictures/*.png`.
-
-  Args:
-    config: as configs/box.py.
-    workdir: folder; made if missing.
-
-  Returns:
-    The number of images or items that failed; each has been named on stderr.
-
-  Raises:
-    UserError: for a config that cannot be run at all, or a workdir that cannot be written any more.
   """
   check_run(config, ('crop', 'squash'))
   dataset, net = dataset_of(config), load_network(config)

@@ -80,16 +80,6 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   The workdir gets what every run gets, with the fields of `perturb.methods.channels.ChannelResult`
   and the `inversions`; `scores.csv`, `classes.csv` (k* of each class); and, of the first pictures,
   `channels/<image>.npz` and `.png`.
-
-  Args:
-    config: as configs/channels.py.
-    workdir: folder; made if missing.
-
-  Returns:
-    The number of images or items that failed; each has been named on stderr.
-
-  Raises:
-    UserError: for a config that cannot be run at all, or a workdir that cannot be written any more.
   """
   check_run(config, ('crop', 'squash'))
   dataset, net = dataset_of(config), load_network(config)

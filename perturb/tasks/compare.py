@@ -39,16 +39,6 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   `perturb.Results(workdir).field('chelsea', 'grad_cam/heatmap')`; `timings.csv`; and, of the first
   pictures, `compare.png` and `heatmaps/<image>/<method>.npy` and `.png`. What it already holds is
   not computed again; methods and pictures can be added.
-
-  Args:
-    config: as configs/compare.py.
-    workdir: folder; made if missing.
-
-  Returns:
-    The number of images, methods of an image, and items that failed; each has been named on stderr.
-
-  Raises:
-    UserError: for a config that cannot be run at all, or a workdir that cannot be written any more.
   """
   check_methods(config)
   dataset, net = dataset_of(config), load_network(config)

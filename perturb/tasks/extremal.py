@@ -172,16 +172,6 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   (see `perturb.results` and `perturb.Explanations`), `scores.csv`, `summary.json`, `metrics/`,
   `figures/*.png` and `report.html` of the first pictures, and `failures.csv` where something
   failed.
-
-  Args:
-    config: as configs/extremal.py.
-    workdir: folder; made if missing.
-
-  Returns:
-    The number of images or items that failed, each of which has been named on stderr.
-
-  Raises:
-    UserError: for a config that cannot be run at all, or a workdir that cannot be written any more.
   """
   _check(config)
   dataset = dataset_of(config)

@@ -44,16 +44,6 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   (see `perturb.Results`: `heatmap` `[H, W]`, `target`, `score`, `probability`), `scores.csv`,
   `summary.json`, `metrics/`, `figures/*.png` of the first pictures, and `failures.csv` where
   something failed.
-
-  Args:
-    config: as configs/heatmaps.py.
-    workdir: folder; made if missing.
-
-  Returns:
-    The number of images or items that failed, each of which has been named on stderr.
-
-  Raises:
-    UserError: for a config that cannot be run at all, or a workdir that cannot be written any more.
   """
   _check(config)
   dataset, net = dataset_of(config), load_network(config)

@@ -59,16 +59,6 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
 
   The workdir gets what every run gets, with a method's heatmap and its boxes in subgroups;
   `boxes.csv`, `boxes.png`; and the heatmaps of the first pictures as files.
-
-  Args:
-    config: as configs/minimal_boxes.py.
-    workdir: folder; made if missing.
-
-  Returns:
-    The number of images, methods of an image, and items that failed; each has been named on stderr.
-
-  Raises:
-    UserError: for a config that cannot be run at all, or a workdir that cannot be written any more.
   """
   check_methods(config)
   dataset, net = dataset_of(config), load_network(config)

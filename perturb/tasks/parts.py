@@ -46,16 +46,6 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
 
   The workdir gets what every run gets, with the heatmaps in a subgroup; `keypoints.csv`,
   `parts.csv`, `parts.png`; and the heatmaps of the first pictures as files.
-
-  Args:
-    config: as configs/parts.py.
-    workdir: folder; made if missing.
-
-  Returns:
-    The number of images that failed; each has been named on stderr.
-
-  Raises:
-    UserError: for a config that cannot be run at all, or a workdir that cannot be written any more.
   """
   method = check_one_method(config)
   points = _by_image(read_keypoints(config.keypoints))

@@ -71,16 +71,6 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
 
   The workdir gets what every run gets, with the heatmaps and the measurements in subgroups;
   `representativeness.csv` and `.png`; and the heatmaps of the first pictures as files.
-
-  Args:
-    config: as configs/representativeness.py.
-    workdir: folder; made if missing.
-
-  Returns:
-    The number of images or items that failed; each has been named on stderr.
-
-  Raises:
-    UserError: for a config that cannot be run at all, or a workdir that cannot be written any more.
   """
   method = check_one_method(config)
   source = f'{step_name(method)}/heatmap'

@@ -47,16 +47,6 @@ def run(config: ConfigDict, workdir: str) -> int:
 
   The workdir gets `config.json`, `versions.json`, `checkpoints/` (orbax, the last epoch's),
   `metrics.csv` (an epoch a line) and, at the end, `network/`.
-
-  Args:
-    config: as configs/train_mnist.py.
-    workdir: folder; made if missing.
-
-  Returns:
-    0: nothing fails alone.
-
-  Raises:
-    UserError: for a config that cannot be run, or a workdir of another one.
   """
   _check(config)
   examples = DATA[config.data]()
