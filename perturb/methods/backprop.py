@@ -20,6 +20,7 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from perturb.base import Function, Images, Target
 from perturb.compiled import compiled
@@ -37,6 +38,13 @@ Extract = Literal['bias', 'scaling', 'conv', 'real']
 Aggregate = Literal['sum', 'max', 'norm', 'selective']
 
 
+def _root(squares: ArrayLike) -> jax.Array:
+  """The square root of what is not negative; at zero its gradient is zero, not infinite."""
+  values = jnp.asarray(squares)
+  positive = values > 0
+  return jnp.where(positive, jnp.sqrt(jnp.where(positive, values, 1)), 0)
+
+
 def aggregate_channels(values: jax.Array, aggregate: Aggregate) -> jax.Array:
   """One number for the channels of each position: `[..., c]` to `[...]`."""
   match aggregate:
@@ -45,9 +53,9 @@ def aggregate_channels(values: jax.Array, aggregate: Aggregate) -> jax.Array:
     case 'max':
       return jnp.abs(values).max(-1)
     case 'norm':
-      return jnp.sqrt(jnp.square(values).sum(-1))
+      return _root(jnp.square(values).sum(-1))
     case 'selective':
-      return jnp.sqrt(jnp.square(jnp.maximum(values, 0)).sum(-1))
+      return _root(jnp.square(jnp.maximum(values, 0)).sum(-1))
 
 
 def _window_sum(values: jax.Array, window: int, stride: int, padding: Padding) -> jax.Array:
@@ -74,10 +82,10 @@ def _aggregate_outer(
     case 'sum':
       return g.sum(-1) * total(x.sum(-1))
     case 'norm':
-      return jnp.sqrt(jnp.square(g).sum(-1) * total(jnp.square(x).sum(-1)))
+      return _root(jnp.square(g).sum(-1) * total(jnp.square(x).sum(-1)))
     case 'selective':  # A product is positive where both factors have the same sign.
       signs = [(jnp.maximum(s * g, 0), jnp.maximum(s * x, 0)) for s in (1, -1)]
-      return jnp.sqrt(sum(jnp.square(a).sum(-1) * total(jnp.square(b).sum(-1)) for a, b in signs))
+      return _root(sum(jnp.square(a).sum(-1) * total(jnp.square(b).sum(-1)) for a, b in signs))
     case 'max':
       largest = jax.lax.reduce_window(
         jnp.abs(x).max(-1),
@@ -99,10 +107,10 @@ def _aggregate_depthwise(
     case 'sum':
       return (g * total(x)).sum(-1)
     case 'norm':
-      return jnp.sqrt((jnp.square(g) * total(jnp.square(x))).sum(-1))
+      return _root((jnp.square(g) * total(jnp.square(x))).sum(-1))
     case 'selective':
       signs = [(jnp.maximum(s * g, 0), jnp.maximum(s * x, 0)) for s in (1, -1)]
-      return jnp.sqrt(sum((jnp.square(a) * total(jnp.square(b))).sum(-1) for a, b in signs))
+      return _root(sum((jnp.square(a) * total(jnp.square(b))).sum(-1) for a, b in signs))
     case 'max':
       size = (1, window, window, 1)
       largest = jax.lax.reduce_window(

@@ -25,7 +25,10 @@ from perturb.ops.heatmaps import resize
 from perturb.options import checked
 
 Game = Literal['preserve', 'delete', 'hybrid']
-DEFAULT_COUNTS = (1, 5, 10, 20, 25, 35, 40, 50, 60, 70, 80, 90, 100, 150, 200, 250, 300, 350, 400)
+DEFAULT_COUNTS = (
+  *(1, 5, 10, 20, 25, 35, 40, 50, 60, 70, 80, 90, 100),
+  *(150, 200, 250, 300, 350, 400, 450),
+)  # And all channels: 528 in the paper.
 
 
 class ChannelResult(NamedTuple):
@@ -198,7 +201,8 @@ def channel_attribution(
   """m_a = argmax_m Phi_l+(m (x) Phi_l(x)) - lambda R_a(m), m one value a channel (eq. 9).
 
   The paper gives the rate and the schedule of lambda; its optimiser and start, not given there, are
-  those it uses for images: SGD with momentum 0.9 from all ones.
+  those it uses for images: SGD with momentum 0.9 from all ones. As in PyTorch with a dampening of
+  0.9, a gradient enters the momentum with the weight 0.1.
 
   Example:
     >>> result = perturb.channel_attribution(net, x, cat, 'relu3', areas=[2, 5, 10])

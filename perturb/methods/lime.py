@@ -61,10 +61,20 @@ def weighted_ridge(
   total = weights.sum()
   mean_z, mean_y = weights @ features / total, weights @ values / total
   z, y = features - mean_z, values - mean_y
-  gram = (z * weights[:, None]).T @ z + ridge * jnp.eye(features.shape[1])
+  fixed = (z == 0).all(axis=0)  # What never varies has no weight, with ridge = 0 too.
+  gram = (z * weights[:, None]).T @ z + jnp.diag(ridge + fixed)
   beta = jnp.linalg.solve(gram, z.T @ (weights * y))
   rest, spread = weights @ jnp.square(y - z @ beta), weights @ jnp.square(y)
   return beta, mean_y - mean_z @ beta, 1 - rest / jnp.where(spread == 0, 1, spread)
+
+
+def _draws(key: jax.Array, samples: int, most: int) -> jax.Array:
+  """Which segments each sample switches on, `[N, S]`; those of a segment do not depend on S."""
+
+  def of_segment(segment: jax.Array) -> jax.Array:
+    return jax.random.bernoulli(jax.random.fold_in(key, segment), 0.5, (samples,))
+
+  return jax.vmap(of_segment, out_axes=1)(jnp.arange(most)).at[0].set(True)
 
 
 def _sample_scores(f, x, targets, segments, draws, value: Score, chunk: int) -> jax.Array:
@@ -91,7 +101,7 @@ def _proximity(switches: jax.Array, count: jax.Array, width: float) -> jax.Array
 
 @compiled
 def _lime(f, x, targets, segments, counts, key, *, most, samples, width, ridge, value, chunk):
-  draws = jax.random.bernoulli(key, 0.5, (samples, most)).at[0].set(True)
+  draws = _draws(key, samples, most)
   values = _sample_scores(f, x, targets, segments, draws, value, chunk)
 
   def fit(values, count):

@@ -164,6 +164,18 @@ def test_norm_grad_is_a_product_of_norms():
   )
 
 
+@pytest.mark.parametrize('method', [norm_grad, selective_norm_grad])
+def test_a_norm_grad_can_be_differentiated_where_it_is_zero(method):
+  """Black pixels have norms of exactly zero."""
+  x = jnp.asarray(IMAGES[:1]).at[:, :16].set(0)
+
+  def total(x):
+    return method(lambda x: jnp.square(x).sum((1, 2)), x, 0).sum()
+
+  slope = jax.grad(total)(x)
+  assert np.isfinite(slope).all() and float(jnp.abs(slope).max()) > 0
+
+
 def test_below_a_global_mean_grad_cam_is_linear_approximation_and_cam():
   net = small_net()
   slope = net.gradients(IMAGES, ['relu3'], TARGETS).gradients['relu3']

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,12 @@ import numpy as np
 import pytest
 
 from perturb.errors import UserError
-from perturb.methods.channels import ChannelResult, channel_attribution, class_channels
+from perturb.methods.channels import (
+  ChannelResult,
+  channel_attribution,
+  channel_counts,
+  class_channels,
+)
 from perturb.nets.layers import Add, Conv, Dense, GlobalMean, Relu
 from perturb.nets.network import Layers, Network
 from tests.small_net import IMAGES, TARGETS, small_net
@@ -112,3 +118,13 @@ def test_errors():
     channel_attribution(net, IMAGES, 0, 'mean')
   with pytest.raises(UserError, match='game must be one of'):
     channel_attribution(net, IMAGES, 0, game='keep')
+
+
+def test_the_counts_are_the_papers_as_far_as_a_layer_has_so_many():
+  """ICCV 2019, section 5.1, of the 528 channels of inception4d."""
+  shape = jax.ShapeDtypeStruct((1, 14, 14, 528), np.float32)
+  net = types.SimpleNamespace(shapes=lambda layers: dict.fromkeys(layers, shape))
+  paper = [1, 5, 10, 20, 25, 35, 40, 50, 60, 70, 80, 90, 100]
+  paper += [150, 200, 250, 300, 350, 400, 450, 528]
+  assert channel_counts(net, 'inception4d', None) == paper
+  assert channel_counts(small_net(), 'relu3', None) == [1, 5, 10]

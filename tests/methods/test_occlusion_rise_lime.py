@@ -137,9 +137,17 @@ def test_lime_recovers_a_model_that_is_linear_in_the_segments():
 def test_images_with_fewer_segments_are_not_disturbed():
   net = small_net()
   three = np.minimum(SEGMENTS, 2)
-  both = lime(net, IMAGES, TARGETS, np.stack([SEGMENTS, three]), samples=30)
-  assert both.weights.shape == (2, 4)
-  assert float(both.weights[1, 3]) == 0
+  for ridge in (1.0, 0.0):
+    both = lime(net, IMAGES, TARGETS, np.stack([SEGMENTS, three]), samples=30, ridge=ridge)
+    assert both.weights.shape == (2, 4)
+    for i, segments in enumerate((SEGMENTS, three)):
+      alone = lime(net, IMAGES[i], TARGETS[i], segments, samples=30, ridge=ridge)
+      count = segments.max() + 1
+      assert alone.weights.shape == (1, count) and np.isfinite(alone.weights).all()
+      scale = np.abs(alone.weights).max()
+      np.testing.assert_allclose(both.weights[i, :count], alone.weights[0], atol=1e-4 * scale)
+      np.testing.assert_allclose(both.heatmap[i], alone.heatmap[0], atol=1e-4 * scale)
+      np.testing.assert_allclose(both.fit[i], alone.fit[0], rtol=1e-3)
 
 
 def test_weighted_ridge_equals_its_normal_equations():

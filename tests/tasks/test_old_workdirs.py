@@ -102,7 +102,8 @@ def test_heatmaps_in_files_become_part_of_the_store(task, tmp_path, capsys):
       heat = found.field(name, f'{method}/heatmap')
       np.testing.assert_array_equal(heat, np.load(old / f'heatmaps/{name}/{method}.npy'))
       expected = fresh.field(name, f'{method}/heatmap')
-      np.testing.assert_allclose(heat, expected, rtol=1e-2, atol=1e-2 * np.abs(expected).max())
+      if method != 'lime':  # Its samples are drawn otherwise since.
+        np.testing.assert_allclose(heat, expected, rtol=1e-2, atol=1e-2 * np.abs(expected).max())
       if f'{task}/heatmaps/{name}/{method}.npy' not in kept:
         np.testing.assert_array_equal(heat, expected)
   assert '3 of 3 explained' in capsys.readouterr().out
