@@ -54,6 +54,8 @@ def start(tasks: Mapping[str, Task]) -> None:
       failed = _task_of(config.value, tasks)(config.value, str(workdir.value))
     except UserError as error:
       raise SystemExit(f'error: {error}') from error
+    except KeyboardInterrupt:
+      raise SystemExit('interrupted; start again to go on') from None
     sys.exit(1 if failed else 0)
 
   app.run(main, flags_parser=parser(config, workdir))

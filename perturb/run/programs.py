@@ -55,11 +55,12 @@ class Programs:
 
   def __init__(self, experiment: Experiment, stored: Group):
     self._experiment, self._stored = experiment, stored
+    self._needed = {field for step in experiment.steps for field in step.needs}
     self._programs: dict[str, Spread | OneByOne] = {}
     self._refused: dict[str, str] = {}
 
   def compute(self, task: Task) -> Computed:
-    """Computes a task, and adds what it gives to what is known of the batch.
+    """Computes a task, and adds what later steps need to what is known of the batch.
 
     Raises:
       UserError: if the first step cannot be computed with this network; other steps say so.
@@ -85,7 +86,8 @@ class Programs:
     values = program(share, slots)
     compiling = program.compile_seconds - compiled
     for field, value in values.items():
-      self._learn(task, step.stored(field), value)
+      if step.stored(field) in self._needed:
+        self._learn(task, step.stored(field), value)
     return Computed(task, values, time.perf_counter() - begin - compiling, compiling, '')
 
   def _share(self, task: Task) -> dict[str, np.ndarray]:

@@ -196,6 +196,21 @@ def test_processes_and_a_kill_in_the_middle_change_no_bit_of(task, digits, tmp_p
   assert results(tmp_path / 'killed') == whole
 
 
+def test_an_interrupted_run_says_so_in_a_line(digits, tmp_path):
+  server = commands.server()
+  number, *_ = started = server.start('perturb.main', of_task('compare', digits, tmp_path), {})
+  chunks = tmp_path / 'results.zarr' / '28x28' / 'status' / 'c'
+  deadline = time.monotonic() + 120
+  while not chunks.exists():
+    assert time.monotonic() < deadline
+    time.sleep(0.002)
+  os.kill(number, signal.SIGINT)
+  done = server.wait(started)
+  assert done.returncode == 1
+  assert 'interrupted; start again to go on' in done.stderr
+  assert 'Traceback' not in done.stderr
+
+
 @pytest.fixture
 def small_disk(tmp_path):
   """A folder of 400 kB, and what makes it larger."""
