@@ -156,10 +156,18 @@ class Pretrained:
     Raises:
       UserError: for a layer that the network does not have, with its near matches.
     """
+    names = {layer: self.network.resolve(layer) for layer in layers}
+    each = tuple(dict.fromkeys(names.values()))  # Two names of one layer are one layer.
     if callable(objective):
-      return _gradients(self, x, tuple(layers), objective, None)
-    classes = jnp.broadcast_to(jnp.asarray(objective), x.shape[:1])
-    return _gradients(self, x, tuple(layers), None, classes)
+      found = _gradients(self, x, each, objective, None)
+    else:
+      classes = jnp.broadcast_to(jnp.asarray(objective), x.shape[:1])
+      found = _gradients(self, x, each, None, classes)
+    return Gradients(
+      found.score,
+      {layer: found.activations[name] for layer, name in names.items()},
+      {layer: found.gradients[name] for layer, name in names.items()},
+    )
 
   def preprocess(self, image: np.ndarray) -> np.ndarray:
     """uint8 RGB `[..., 3]` to the network's input, float32 `[..., C]`."""

@@ -309,3 +309,16 @@ def test_caffes_preprocessing_by_hand():
   red = np.array([255, 0, 0], np.uint8)
   expected = [0 - 103.939, 0 - 116.779, 255 - 123.68]  # Blue first, 0-255, the mean subtracted.
   np.testing.assert_allclose(nets.PREPROCESSINGS['caffe'].apply(red), expected, atol=1e-4)
+
+
+def test_two_names_of_a_layer_have_the_same_gradient():
+  """VGG's paper names layers that torchvision numbers."""
+  net, images = bound('vgg16')
+  alias, layer = next((a, b) for a, b in net.network.aliases().items() if a.startswith('conv5_3'))
+  x = images[:1]
+  alone = net.gradients(x, [layer], 2).gradients[layer]
+  both = net.gradients(x, [alias, layer], 2)
+  assert np.abs(alone).max() > 0
+  for name in (alias, layer):
+    np.testing.assert_array_equal(both.gradients[name], alone)
+  np.testing.assert_array_equal(both.activations[alias], both.activations[layer])
