@@ -36,6 +36,16 @@ def wrong_score(values: Values, index: int) -> str:
   return '' if finite else 'the network gives a score that is not a number'
 
 
+def wrong_numbers(*fields: str) -> Callable[[Values, int], str]:
+  """Says so if one of some fields of an image has values that are not numbers."""
+
+  def wrong(values: Values, index: int) -> str:
+    lost = [field for field in fields if not np.isfinite(values[field][index]).all()]
+    return f'{", ".join(lost)}: values that are not numbers' if lost else ''
+
+  return wrong
+
+
 def wrong_heatmap(values: Values, index: int) -> str:
   """Why the heatmap of an image cannot be used, or ''."""
   finite = np.isfinite(values['heatmap'][index]).all()

@@ -15,7 +15,7 @@ from perturb.run.experiment import Experiment, Shape, Share, Step
 from perturb.run.labels import targets_of
 from perturb.run.loop import Run
 from perturb.run.shown import Shown, shown_pictures
-from perturb.run.steps import PREDICTION, predict, wrong_score
+from perturb.run.steps import PREDICTION, predict, wrong_numbers, wrong_score
 from perturb.run.subjects import dataset_of, load_network
 from perturb.run.summary import sum_up
 from perturb.store import files
@@ -42,7 +42,8 @@ def _step(net: Pretrained, config: ml_collections.ConfigDict) -> Step:
     blurred = Field('float32', ('row', 'column', 'channel'), (*shape, channels))
     return PREDICTION | {'box_blurred': Field(), 'blurred': blurred}
 
-  return Step(explain, fields, wrong_score)
+  numbers = wrong_numbers('box_blurred', 'blurred')
+  return Step(explain, fields, lambda v, i: wrong_score(v, i) or numbers(v, i))
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> int:

@@ -24,7 +24,7 @@ from perturb.run.experiment import Experiment, Shape, Share, Step
 from perturb.run.labels import targets_of
 from perturb.run.loop import Run
 from perturb.run.shown import Shown, shown_pictures
-from perturb.run.steps import PREDICTION, predict, wrong_score
+from perturb.run.steps import PREDICTION, predict, wrong_numbers, wrong_score
 from perturb.run.subjects import dataset_of, load_network
 from perturb.run.summary import sum_up
 from perturb.store import files
@@ -71,7 +71,8 @@ def _step(net: Pretrained, config: ml_collections.ConfigDict, counts: Sequence[i
       'inversions': Field('float32', ('of', 'row', 'column', 'rgb'), (2, *shape, 3)),
     }
 
-  return Step(explain=explain, fields=fields, wrong=wrong_score)
+  numbers = wrong_numbers('masks', 'scores', 'deleted_scores', 'saliency', 'inversions')
+  return Step(explain, fields, lambda v, i: wrong_score(v, i) or numbers(v, i))
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> int:

@@ -14,7 +14,7 @@ from perturb.run.experiment import Experiment, Share, Step
 from perturb.run.labels import targets_of
 from perturb.run.loop import Outcome, Run
 from perturb.run.shown import shown_pictures
-from perturb.run.steps import heatmap, prediction, step_name
+from perturb.run.steps import heatmap, prediction, step_name, wrong_numbers
 from perturb.run.subjects import dataset_of, load_network, options_of
 from perturb.run.summary import sum_up
 from perturb.store import files
@@ -47,7 +47,8 @@ def _boxes(method: str, config: ml_collections.ConfigDict) -> Step:
     'boxes': Field('int32', ('threshold', 'side'), (thresholds, 4)),
     'scores': Field('float32', ('threshold',), (thresholds,)),
   }
-  return Step(explain, lambda _: fields, name=_name(method), needs=('target', source))
+  wrong = wrong_numbers('scores')
+  return Step(explain, lambda _: fields, wrong, name=_name(method), needs=('target', source))
 
 
 def _name(method: str) -> str:

@@ -15,7 +15,7 @@ from perturb.run.experiment import Experiment, Share, Step
 from perturb.run.labels import targets_of
 from perturb.run.loop import Run
 from perturb.run.shown import Shown, shown_pictures
-from perturb.run.steps import heatmap, prediction, step_name
+from perturb.run.steps import heatmap, prediction, step_name, wrong_numbers
 from perturb.run.subjects import dataset_of, load_network, options_of
 from perturb.run.summary import sum_up
 from perturb.store import files
@@ -63,7 +63,8 @@ def _step(config: ml_collections.ConfigDict, source: str) -> Step:
     'probabilities': Field('float32', ('perturbation', 'threshold'), shape),
     'normalised': Field('float32', ('perturbation', 'threshold'), shape),
   }
-  return Step(explain, lambda _: fields, name=NAME, needs=('target', source))
+  wrong = wrong_numbers(*fields)
+  return Step(explain, lambda _: fields, wrong, name=NAME, needs=('target', source))
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> int:

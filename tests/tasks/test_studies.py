@@ -131,5 +131,9 @@ def test_channels(pictures, tmp_path):
   assert [r['channels'] for r in table] == ['5', '50'] * 2
   assert sum(r['best'] == 'yes' for r in table) == 2
   assert rows(tmp_path / 'classes.csv')
+  config.area_weight = float('inf')
+  assert TASKS[config.task](config, str(tmp_path / 'nan')) == 3
+  reasons = [row['reason'] for row in rows(tmp_path / 'nan' / 'failures.csv')]
+  assert sum('masks' in reason and 'not numbers' in reason for reason in reasons) == 2
   with pytest.raises(UserError, match="no layer 'conv9'"):
     TASKS['channels'](config_of('channels', pictures, layer='conv9'), str(tmp_path / 'b'))
