@@ -28,6 +28,16 @@ def largest(number: int) -> int:
   return int(multihost_utils.process_allgather(np.int32(number)).max())
 
 
+def _mesh() -> Mesh:
+  return Mesh(np.array(jax.local_devices()), (AXIS,))
+
+
+def everywhere(constant: Any) -> Any:
+  """A pytree of numpy or jax arrays, copied to each device of this process."""
+  whole = NamedSharding(_mesh(), _WHOLE)
+  return jax.tree.map(lambda array: jax.device_put(np.asarray(array), whole), constant)
+
+
 class Spread:
   """A function of one device's share, compiled once and run by all devices on their own shares.
 
@@ -35,7 +45,7 @@ class Spread:
 
   Args:
     function: (constant, share) -> results: pytrees of arrays, the latter two `[n, ...]`.
-    constant: the same for all devices, as a network's weights: numpy or jax arrays.
+    constant: the same for all devices, as a network's weights; see `everywhere`.
     share: name -> `ShapeDtypeStruct` of one device's share.
 
   Attributes:
@@ -48,10 +58,8 @@ class Spread:
     constant: Any,
     share: Mapping[str, jax.ShapeDtypeStruct],
   ):
-    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
-    self._spread = NamedSharding(mesh, _SPREAD)
-    whole = NamedSharding(mesh, _WHOLE)
-    self._constant = jax.tree.map(lambda array: jax.device_put(np.asarray(array), whole), constant)
+    mesh = _mesh()
+    self._spread, self._constant = NamedSharding(mesh, _SPREAD), constant
     # Varying manual axes are not tracked: hand-written gradients would have to name them.
     program = jax.jit(
       jax.shard_map(

@@ -1,5 +1,6 @@
 """The programs of a run's steps, for the images of one shape."""
 
+import functools
 import time
 from typing import NamedTuple
 
@@ -7,8 +8,9 @@ import jax
 import numpy as np
 
 from perturb.errors import StorageError, UserError
+from perturb.nets import Pretrained
 from perturb.run.batches import Batch
-from perturb.run.devices import OneByOne, Spread
+from perturb.run.devices import OneByOne, Spread, everywhere
 from perturb.run.experiment import Experiment, Step
 from perturb.store.arrays import Group
 
@@ -58,6 +60,11 @@ class Programs:
     self._needed = {field for step in experiment.steps for field in step.needs}
     self._programs: dict[str, Spread | OneByOne] = {}
     self._refused: dict[str, str] = {}
+
+  @functools.cached_property
+  def _net_everywhere(self) -> Pretrained:
+    """Once for all steps: their programs share the weights."""
+    return everywhere(self._experiment.net)
 
   def compute(self, task: Task) -> Computed:
     """Computes a task, and adds what later steps need to what is known of the batch.
@@ -128,5 +135,5 @@ class Programs:
         field: jax.ShapeDtypeStruct((len(array) // devices, *array.shape[1:]), array.dtype)
         for field, array in share.items()
       }
-      self._programs[step.name] = Spread(step.explain, net, one)
+      self._programs[step.name] = Spread(step.explain, self._net_everywhere, one)
     return self._programs[step.name], 0.0
