@@ -7,11 +7,12 @@ outputs of f.
           `[N, h, w, K]` whose spatial mean is the score; before any softmax. It treats the images
           of a batch independently. A method says which functions it takes: *any function*, of which
           no gradient is taken; *any differentiable function*; or *a network of `perturb.nets`*,
-          whose layers it reads. The arrays in a callable pytree, as in such a network or in
-          `jax.tree_util.Partial(net.apply, variables)`, are arguments of the compiled method; a
-          plain function is compiled in.
+          whose layers it reads. The arrays in a callable pytree are arguments of the compiled
+          method: in such a network, in a bound Flax module, in `jax.tree_util.Partial(net.apply,
+          variables)`. A plain function is compiled in, and anew when an array that it reads is
+          another one; so define it once, not at each call.
   x       Images `[B, H, W, C]` as f takes them, or one image `[H, W, C]`, which counts as B = 1.
-          They are made float32.
+          They are made float32. NaN, and what seems to be raw pixels, is warned of.
   target  Index in [0, K) of the output that is explained: one for all images, or `[B]`.
 
 It returns a heatmap, float32 `[B, H, W]`, large where the image matters to the target; or a result
@@ -19,29 +20,43 @@ with such a `heatmap` in it. An image's heatmap does not depend on the images th
 with. What is random comes from `key`, which is `jax.random.key(0)` by default.
 
 It raises a `UserError`, which says what would be right: for x or the output of f of another shape,
-for a target that is not an output of f, and for each option that does not fit.
+for an f that cannot be applied to x, for a target that is not an output of f, and for each option
+that does not fit.
 
 In the examples of the docstrings, `net` is a network of `perturb.nets` with the layers relu1, relu2
 and relu3, `x` one image of 32 x 32 pixels, and `cat` the index of a class.
 
 A method is compiled when it is called. It can be called in `jax.jit` and `jax.vmap`, with any of
-f's arrays, x and target traced; a traced target is not checked, because its value is not known.
+f's arrays, x and target traced; of a traced target only the shape and the type are checked.
 `lime` and `minimal_image` must then be given their segments.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
+import flax.errors
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from perturb.compiled import shapes_of
-from perturb.errors import UserError
+from perturb.errors import UserError, warn
 
 Function = Callable[[jax.Array], jax.Array]  # [N, H, W, C] -> [N, K], or [N, h, w, K]
 Images = jax.Array | np.ndarray  # [B, H, W, C], or one image [H, W, C]
 Target = int | Sequence[int] | jax.Array | np.ndarray  # one index for all images, or [B]
+
+RAW = 50  # No normalised image reaches so far while none of its values is negative.
+
+_CHANGES_ITSELF = (
+  flax.errors.ModifyScopeVariableError,
+  flax.errors.TraceContextError,
+  flax.errors.InvalidRngError,
+)
+_WITHOUT_WEIGHTS = (
+  flax.errors.CallCompactUnboundModuleError,
+  flax.errors.ScopeCollectionNotFound,
+)
 
 
 class Result(Protocol):
@@ -69,7 +84,8 @@ class ResultMethod(Protocol):
 
 
 def class_scores(outputs: jax.Array) -> jax.Array:
-  """`[N, K]` as it is, or a map `[N, h, w, K]` as its spatial mean `[N, K]`."""
+  """`[N, K]` as it is, or a map `[N, h, w, K]` as its spatial mean `[N, K]`; at least float32."""
+  outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
   return outputs.reshape(outputs.shape[0], -1, outputs.shape[-1]).mean(axis=1)
 
 
@@ -91,33 +107,110 @@ SCORES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 
 
 def _call(f: Function, x: jax.Array) -> jax.Array:
-  return f(x)
+  return jax.jit(lambda images: f(images))(x)  # As in a method: a model must not change inside.
 
 
 def check_images(x: Images) -> jax.Array:
   """Images as float32 `[B, H, W, C]`.
 
   Raises:
-    UserError: for another number of axes.
+    UserError: for another number of axes, or no image.
   """
   x = jnp.asarray(x, jnp.float32)
   if x.ndim == 3:
     x = x[None]
-  if x.ndim != 4:
+  if x.ndim != 4 or 0 in x.shape:
     raise UserError(f'x must be [B, H, W, C] or [H, W, C], not of shape {x.shape}')
+  _warn_of_values(x)
   return x
+
+
+def _warn_of_values(x: jax.Array) -> None:
+  if isinstance(x, jax.core.Tracer) or not x.is_fully_addressable:
+    return
+  values = np.asarray(x)
+  least, most = values.min(), values.max()
+  if not (np.isfinite(least) and np.isfinite(most)):
+    wrong = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2, 3)))
+    warn(f'x has values that are NaN or infinite, in {_some("image", wrong)}')
+  elif least >= 0 and most > RAW:
+    warn(
+      f'x goes from {least:g} to {most:g}, as raw pixels do; most networks take normalised images '
+      '(net.preprocess makes them)'
+    )
+
+
+def _some(noun: str, indices: np.ndarray) -> str:
+  shown = ', '.join(map(str, indices[:3]))
+  return f'{noun} {shown}' + (f' and {len(indices) - 3} more' if len(indices) > 3 else '')
+
+
+def _applied(f: Function, x: jax.Array) -> Any:
+  """The shapes of what f returns.
+
+  One image is asked about as two, so that an f that drops or adds up the batch is seen.
+  """
+  if x.shape[0] > 1:
+    return shapes_of(_call, f, x)
+  try:
+    return shapes_of(_call, f, _several(x))
+  except Exception:  # An f that takes one image at a time alone.
+    return shapes_of(_call, f, x)
+
+
+def _several(x: jax.Array) -> Any:
+  return np.broadcast_to(np.float32(0), (2, *x.shape[1:]))
 
 
 def count_outputs(f: Function, x: jax.Array) -> int:
   """K, the number of scores that f gives an image.
 
   Raises:
-    UserError: unless f returns `[N, K]` or `[N, h, w, K]`.
+    UserError: if f cannot be applied to x, or does not return `[N, K]` or `[N, h, w, K]`.
   """
-  shape = shapes_of(_call, f, x).shape
-  if len(shape) not in (2, 4):
-    raise UserError(f'f must return [N, K] or [N, h, w, K], not {shape}')
-  return shape[-1]
+  if not callable(f):
+    raise UserError(f'f must be a function of images, not of type {type(f).__name__}')
+  try:
+    out = _applied(f, x)
+  except UserError:
+    raise
+  except Exception as error:  # Whatever a function of a user's stumbles over.
+    raise UserError(_why_not_applied(x, error)) from error
+  if not isinstance(out, jax.ShapeDtypeStruct):
+    raise UserError(
+      f'f returns a {type(out).__name__}; it must return one array of scores, [N, K] or '
+      '[N, h, w, K]: give a function that picks it out'
+    )
+  count = max(x.shape[0], 2)
+  if len(out.shape) not in (2, 4) or out.shape[0] not in (count, x.shape[0]):
+    raise UserError(
+      f'f must return [N, K] or [N, h, w, K] for N images, not {out.shape} for {count}'
+    )
+  if not jnp.issubdtype(out.dtype, jnp.floating):
+    raise UserError(f'f must return scores, before any argmax, not {out.dtype}')
+  return out.shape[-1]
+
+
+def _why_not_applied(x: jax.Array, error: Exception) -> str:
+  line = str(error).strip().split('\n')[0].split(' (http')[0].rstrip('.')[:200]
+  said = f'f cannot be applied to images of shape {x.shape}: {line or type(error).__name__}'
+  if isinstance(error, _CHANGES_ITSELF):
+    return f'{said}; is it in training mode? Call model.eval(), or apply it with train=False'
+  if isinstance(error, _WITHOUT_WEIGHTS):
+    return (
+      f'{said}; a Flax module has no weights of its own: give model.bind(variables) or '
+      'jax.tree_util.Partial(model.apply, variables)'
+    )
+  if isinstance(error, jax.errors.TracerArrayConversionError | jax.errors.ConcretizationTypeError):
+    return f'{said}; it must compute with jax.numpy, to be compiled'
+  return said + axes_hint(x.shape)
+
+
+def axes_hint(shape: Sequence[int]) -> str:
+  """The end of an error message about images whose channels seem to come first."""
+  if len(shape) == 4 and shape[1] in (1, 3, 4) and shape[3] not in (1, 3, 4):
+    return '; the axes look swapped: give [N, H, W, C], x.transpose(0, 2, 3, 1)'
+  return ''
 
 
 def check_targets(f: Function, x: jax.Array, target: Target) -> jax.Array:
@@ -126,12 +219,12 @@ def check_targets(f: Function, x: jax.Array, target: Target) -> jax.Array:
   Raises:
     UserError: for a target that is not an output of f.
   """
-  if isinstance(target, jax.core.Tracer):  # Inside another method, which has checked it.
-    return jnp.broadcast_to(target, x.shape[:1])
-  outputs, targets = count_outputs(f, x), np.asarray(target)
-  if not np.issubdtype(targets.dtype, np.integer) or targets.shape not in ((), x.shape[:1]):
+  outputs = count_outputs(f, x)
+  targets = target if isinstance(target, jax.core.Tracer) else np.asarray(target)
+  if not jnp.issubdtype(targets.dtype, np.integer) or targets.shape not in ((), x.shape[:1]):
     raise UserError(f'target must be one integer or {x.shape[0]} of them, not {target!r}')
-  if targets.min() < 0 or targets.max() >= outputs:
+  known = not isinstance(targets, jax.core.Tracer)
+  if known and (targets.min() < 0 or targets.max() >= outputs):
     raise UserError(f'target {target}: f has outputs 0 to {outputs - 1}')
   return jnp.broadcast_to(jnp.asarray(targets, jnp.int32), x.shape[:1])
 

@@ -1,16 +1,28 @@
-"""`jax.jit` for arguments that may be anything: callable pytrees, strings, numbers.
+"""`jax.jit` for arguments that may be anything: callable pytrees, strings, numbers, functions.
 
 A network bound to its weights is a callable pytree: its arrays are passed to the compiled program
-as arguments. A plain function is compiled in.
+as arguments, as are those of a Flax module that is bound to its variables. A plain function is
+compiled in. Compiled programs are kept, so many of them that a loop over models and methods finds
+its own again, and no more; of functions with the same code, those of the last three.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 import dataclasses
 import functools
+import threading
+import types
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
+
+from perturb.closures import Closure, code_of
+from perturb.errors import warn
+
+MOST_PROGRAMS = 512
+MOST_OF_ONE_CODE = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,22 +35,109 @@ class _Joiner:
   def __call__(self, arrays: list[Any]) -> Any:
     remaining = iter(arrays)
     leaves = [next(remaining) if leaf is None else leaf for leaf in self.rest]
+    leaves = [leaf.value if isinstance(leaf, Closure) else leaf for leaf in leaves]
     return jax.tree.unflatten(self.tree, leaves)
+
+  def functions(self) -> list[Closure]:
+    """The plain functions among the arguments."""
+    return [leaf for leaf in self.rest if isinstance(leaf, Closure)]
+
+
+@functools.partial(
+  jax.tree_util.register_dataclass, data_fields=['variables'], meta_fields=['module']
+)
+@dataclasses.dataclass(frozen=True)
+class _Bound:
+  """A Flax module that is bound to its variables, as a pytree of these."""
+
+  module: nn.Module
+  variables: Any
+
+  def __call__(self, *arguments: Any) -> Any:
+    return self.module.apply(self.variables, *arguments)
+
+
+def _as_pytree(value: Any) -> Any:
+  if isinstance(value, nn.Module) and value.scope is not None:
+    return _Bound(*value.unbind())
+  return value
+
+
+def _is_module(value: Any) -> bool:
+  return isinstance(value, nn.Module)
+
+
+def _static(leaf: Any) -> Any:
+  """A leaf that is compiled in: a function, or another callable, with what it reads."""
+  return Closure(leaf) if callable(leaf) and not isinstance(leaf, type) else leaf
 
 
 def split(f: Any) -> tuple[list[Any], _Joiner]:
   """The arrays inside a callable pytree, and how to put them back."""
-  leaves, tree = jax.tree.flatten(f)
+  leaves, tree = jax.tree.flatten(jax.tree.map(_as_pytree, f, is_leaf=_is_module))
   is_array = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
-  rest = tuple(None if array else leaf for leaf, array in zip(leaves, is_array, strict=True))
+  rest = [None if array else _static(leaf) for leaf, array in zip(leaves, is_array, strict=True)]
   arrays = [leaf for leaf, array in zip(leaves, is_array, strict=True) if array]
-  return arrays, _Joiner(tree, rest)
+  return arrays, _Joiner(tree, tuple(rest))
 
 
-@functools.partial(jax.jit, static_argnames=('function', 'join'))
-def _run(arrays, *, function, join):
-  arguments, options = join(arrays)
-  return function(*arguments, **options)
+class _Programs:
+  """What was made for each function and its static arguments: the latest, and no more."""
+
+  def __init__(self) -> None:
+    self._lock = threading.RLock()
+    self._made: OrderedDict[Any, Any] = OrderedDict()
+    self._of_code: OrderedDict[Any, OrderedDict[Closure, None]] = OrderedDict()
+
+  def get(self, key: tuple[Any, ...], join: _Joiner, make: Callable[[], Any]) -> Any:
+    """What `make` gave for a key that begins with a function, or gives."""
+    functions = join.functions()
+    if any(each.traced for each in functions):
+      return make()  # It is of no use once the trace is over.
+    with self._lock:
+      if (key, join) in self._made:
+        self._made.move_to_end((key, join))
+        return self._made[key, join]
+      for each in functions:
+        self._count(key[0], each)
+      made = self._made[key, join] = make()
+      while len(self._made) > MOST_PROGRAMS:
+        self._made.popitem(last=False)
+      return made
+
+  def _count(self, function: Callable[..., Any], value: Closure) -> None:
+    """Drops what was made for the oldest function of a code, where there are several."""
+    code = code_of(value.value)
+    if code is None:
+      return
+    known = self._of_code.setdefault((function, code), OrderedDict())
+    self._of_code.move_to_end((function, code))
+    known[value] = None
+    known.move_to_end(value)
+    if len(known) >= MOST_OF_ONE_CODE:
+      _warn_of(code)
+    if len(known) > MOST_OF_ONE_CODE:
+      self._drop(known.popitem(last=False)[0])
+    while len(self._of_code) > MOST_PROGRAMS:
+      self._of_code.popitem(last=False)
+
+  def _drop(self, value: Closure) -> None:
+    for entry in [entry for entry in self._made if value in entry[1].functions()]:
+      del self._made[entry]
+
+
+@functools.cache
+def _warn_of(code: types.CodeType) -> None:
+  """Once for a code."""
+  warn(
+    f'a program is compiled a third time for {code.co_name!r} of '
+    f'{code.co_filename}:{code.co_firstlineno}, which is another function at each call, or reads '
+    'other arrays; define it once, and pass arrays that change as arguments: '
+    'jax.tree_util.Partial(apply, variables)'
+  )
+
+
+_PROGRAMS = _Programs()
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,20 +146,26 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
   @functools.wraps(function)
   def call(*arguments: Any, **options: Any) -> Any:
     arrays, join = split((arguments, options))
-    return _run(arrays, function=function, join=join)
+
+    def make() -> Any:
+      def run(arrays: list[Any]) -> Any:
+        arguments, options = join(arrays)
+        return function(*arguments, **options)
+
+      return jax.jit(run)
+
+    return _PROGRAMS.get((function,), join, make)(arrays)
 
   return call
-
-
-@functools.lru_cache(maxsize=512)
-def _shapes(function, join, leaves):
-  def of_arrays(arrays):
-    return function(*join(arrays))
-
-  return jax.eval_shape(of_arrays, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
 
 
 def shapes_of(function: Callable[..., Any], *arguments: Any) -> Any:
   """As `jax.eval_shape`, for any arguments, and remembered: tracing a network takes a while."""
   arrays, join = split(arguments)
-  return _shapes(function, join, tuple((array.shape, array.dtype) for array in arrays))
+  leaves = tuple((array.shape, array.dtype) for array in arrays)
+
+  def make() -> Any:
+    structs = [jax.ShapeDtypeStruct(*leaf) for leaf in leaves]
+    return jax.eval_shape(lambda arrays: function(*join(arrays)), structs)
+
+  return _PROGRAMS.get((function, leaves), join, make)

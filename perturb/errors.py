@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 import difflib
+import sys
+import warnings
 
 
 class UserError(ValueError):
@@ -16,6 +18,18 @@ class MissingError(UserError, KeyError):
 
 class StorageError(UserError):
   """A file that cannot be written or read: a full disk, missing rights, damage."""
+
+
+class PerturbWarning(UserWarning):
+  """Input that is probably not what was meant; the message says what would be."""
+
+
+def warn(message: str) -> None:
+  """Warns the nearest caller outside this package."""
+  package, level, frame = __package__, 1, sys._getframe()
+  while frame.f_back and frame.f_globals.get('__name__', '').split('.')[0] == package:
+    frame, level = frame.f_back, level + 1
+  warnings.warn(message, PerturbWarning, stacklevel=level)
 
 
 def did_you_mean(name: str, choices: list[str], *, limit: int = 5) -> str:

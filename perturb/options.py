@@ -1,10 +1,22 @@
 """The options of a function by its signature: their names, their types, a line for a mistake."""
 
 from collections.abc import Callable, Mapping, Sequence
+import dataclasses
 import functools
 import inspect
+import math
 import types
-from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import (
+  Annotated,
+  Any,
+  Literal,
+  NamedTuple,
+  ParamSpec,
+  TypeVar,
+  Union,
+  get_args,
+  get_origin,
+)
 from typing import get_type_hints as hints_of
 
 import jax
@@ -19,6 +31,39 @@ _NUMBERS: dict[type, tuple[type, ...]] = {
   int: (int, np.integer),
   float: (int, float, np.integer, np.floating),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+  """Which numbers a type allows: from `least`, or above it, up to `most`, or below it."""
+
+  least: float = -math.inf
+  most: float = math.inf
+  above: bool = False
+  below: bool = False
+
+  def __contains__(self, value: Any) -> bool:
+    if isinstance(value, jax.core.Tracer):  # Nothing is known of its value.
+      return True
+    enough = value > self.least if self.above else value >= self.least
+    return bool(enough and (value < self.most if self.below else value <= self.most))
+
+  def __str__(self) -> str:
+    parts = []
+    if self.least > -math.inf:
+      parts.append(f'{"above" if self.above else "at least"} {self.least:g}')
+    if self.most < math.inf:
+      parts.append(f'{"below" if self.below else "at most"} {self.most:g}')
+    return ' and '.join(parts)
+
+
+_FINITE = {'most': math.inf, 'below': True}
+Count = Annotated[int, Bounds(1)]
+Natural = Annotated[int, Bounds(0)]
+Positive = Annotated[float, Bounds(0, above=True, **_FINITE)]
+NotNegative = Annotated[float, Bounds(0, **_FINITE)]
+Share = Annotated[float, Bounds(0, 1, above=True)]
+Inside = Annotated[float, Bounds(0, 1, above=True, below=True)]
 
 
 class Option(NamedTuple):
@@ -40,7 +85,7 @@ def options_of(function: Any, first: int = 3) -> dict[str, Option]:
 
 @functools.lru_cache(maxsize=256)
 def _options_of(function: Any, first: int) -> dict[str, Option]:
-  hints = hints_of(inspect.unwrap(function))
+  hints = hints_of(inspect.unwrap(function), include_extras=True)
   parameters = list(inspect.signature(function).parameters.values())[first:]
   return {
     p.name: Option(hints.get(p.name, Any), p.default is inspect.Parameter.empty)
@@ -54,6 +99,8 @@ def fits(value: Any, hint: Any) -> bool:
   if hint is None or hint is type(None):
     return value is None
   origin, arguments = get_origin(hint), get_args(hint)
+  if origin is Annotated:
+    return fits(value, arguments[0]) and value in arguments[1]
   if origin in (Union, types.UnionType):
     return any(fits(value, one) for one in arguments)
   if origin is Literal:
@@ -74,6 +121,8 @@ def describe(hint: Any) -> str:
   """A type in words: 'a whole number', 'one of blur, fade'."""
   words = {bool: 'True or False', int: 'a whole number', float: 'a number', str: 'a text'}
   origin, arguments = get_origin(hint), get_args(hint)
+  if origin is Annotated:
+    return f'{describe(arguments[0])}, {arguments[1]}'
   if hint in words:
     return words[hint]
   if hint is None or hint is type(None):

@@ -17,7 +17,7 @@ from perturb.base import Images, check_images, class_scores
 from perturb.chunks import default_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError
-from perturb.nets.layer_gradients import network_of
+from perturb.nets.layer_gradients import network_of, refuse_rules
 from perturb.nets.layers import AdaptiveMeanPool, Conv, Dense, MaxPool, Relu, WindowDense
 from perturb.nets.network import Layers, Network
 from perturb.nets.preprocessing import Preprocessing
@@ -45,7 +45,9 @@ class Adversarial(NamedTuple):
 
 @compiled
 def _craft(net, x, epsilon, *, steps, chunk):
-  low, unit = (net.preprocessing.from_unit(v * jnp.ones((1, 1, 1, 3))) for v in (0.0, 1.0))
+  low, unit = (
+    net.preprocessing.from_unit(v * jnp.ones((1, 1, 1, 3), jnp.float32)) for v in (0.0, 1.0)
+  )
   grain = (unit - low) / 255
   bottom, top = jnp.minimum(low, unit), jnp.maximum(low, unit)
 
@@ -90,6 +92,7 @@ def adversarial_examples(
     UserError: for an epsilon below 1.
   """
   net = network_of(net, 'crafting adversarial examples')
+  refuse_rules(net, 'crafting adversarial examples')
   if epsilon < 1:
     raise UserError(f'epsilon must be at least 1 grey level, not {epsilon}')
   x = check_images(x)

@@ -97,7 +97,9 @@ def representativeness(
   fills = {
     'blur': lambda: blur(x, sigma_max),
     'constant': lambda: jnp.broadcast_to(jnp.asarray(fade_to, x.dtype), x.shape),
-    'noise': lambda: jnp.broadcast_to(noise * jax.random.normal(key, x.shape[1:]), x.shape),
+    'noise': lambda: jnp.broadcast_to(
+      noise * jax.random.normal(key, x.shape[1:], jnp.float32), x.shape
+    ),
   }
   probabilities, scaled = [], []
   for perturbation in perturbations:

@@ -1,7 +1,6 @@
 """Gradients averaged over several inputs: SmoothGrad, integrated and expected gradients."""
 
 from collections.abc import Callable
-from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +17,9 @@ from perturb.base import (
 )
 from perturb.chunks import default_chunk, summed
 from perturb.compiled import compiled
-from perturb.errors import UserError, check_choice
+from perturb.errors import UserError
 from perturb.methods.backprop import Aggregate, aggregate_channels
-from perturb.options import checked
+from perturb.options import Count, NotNegative, checked
 
 # (images [P], samples [P]) to (inputs [P, H, W, C], weights [P, 1, 1, 1] or [P, H, W, C])
 Points = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
@@ -50,8 +49,8 @@ def _smooth_grad(f, x, targets, key, *, samples, noise, aggregate, chunk):
   sigma = noise * (x.max((1, 2, 3), keepdims=True) - x.min((1, 2, 3), keepdims=True))
 
   def points(image, sample):
-    draw = _each_sample(key, sample, lambda k: jax.random.normal(k, x.shape[1:]))
-    return x[image] + sigma[image] * draw, jnp.full((1, 1, 1, 1), 1 / samples)
+    draw = _each_sample(key, sample, lambda k: jax.random.normal(k, x.shape[1:], jnp.float32))
+    return x[image] + sigma[image] * draw, jnp.full((1, 1, 1, 1), 1 / samples, jnp.float32)
 
   return aggregate_channels(_weighted_gradients(f, x, targets, points, samples, chunk), aggregate)
 
@@ -75,8 +74,8 @@ def _expected(f, x, targets, references, key, *, samples, aggregate, chunk):
     def draw(k):
       pick_key, alpha_key = jax.random.split(k)
       return (
-        jax.random.randint(pick_key, (), 0, references.shape[0]),
-        jax.random.uniform(alpha_key, (1, 1, 1)),
+        jax.random.randint(pick_key, (), 0, references.shape[0], jnp.int32),
+        jax.random.uniform(alpha_key, (1, 1, 1), jnp.float32),
       )
 
     chosen, alpha = _each_sample(key, sample, draw)
@@ -86,12 +85,6 @@ def _expected(f, x, targets, references, key, *, samples, aggregate, chunk):
   return aggregate_channels(_weighted_gradients(f, x, targets, points, samples, chunk), aggregate)
 
 
-def _check(name: str, samples: int, aggregate: str) -> None:
-  check_choice('aggregate', aggregate, get_args(Aggregate))
-  if samples < 1:
-    raise UserError(f'{name} must be at least 1, not {samples}')
-
-
 @checked
 def smooth_grad(
   f: Function,
@@ -99,10 +92,10 @@ def smooth_grad(
   target: Target,
   *,
   key: jax.Array | None = None,
-  samples: int = 50,
-  noise: float = 0.15,
+  samples: Count = 50,
+  noise: NotNegative = 0.15,
   aggregate: Aggregate = 'max',
-  chunk: int | None = None,
+  chunk: Count | None = None,
 ) -> jax.Array:
   """SmoothGrad: the mean of the gradient over noisy copies of the image.
 
@@ -122,9 +115,8 @@ def smooth_grad(
     `[B, H, W]`.
 
   Raises:
-    UserError: for no samples.
+    UserError: for an option that does not fit.
   """
-  _check('samples', samples, aggregate)
   x, targets = check_arguments(f, x, target)
   key = key_or_default(key)
   return _smooth_grad(
@@ -146,9 +138,9 @@ def integrated_gradients(
   target: Target,
   *,
   baseline: Images | float = 0.0,
-  steps: int = 50,
+  steps: Count = 50,
   aggregate: Aggregate = 'sum',
-  chunk: int | None = None,
+  chunk: Count | None = None,
 ) -> jax.Array:
   """(x - x') int_0^1 df(x' + alpha (x - x'))/dx dalpha, by Gauss-Legendre quadrature.
 
@@ -165,9 +157,8 @@ def integrated_gradients(
     `[B, H, W]`, with its sign where `aggregate` is 'sum'.
 
   Raises:
-    UserError: for no steps, or a baseline of another shape.
+    UserError: for an option that does not fit, or a baseline of another shape.
   """
-  _check('steps', steps, aggregate)
   x, targets = check_arguments(f, x, target)
   try:
     start = jnp.broadcast_to(jnp.asarray(baseline, jnp.float32), x.shape)
@@ -196,9 +187,9 @@ def expected_gradients(
   references: Images,
   *,
   key: jax.Array | None = None,
-  samples: int = 50,
+  samples: Count = 50,
   aggregate: Aggregate = 'sum',
-  chunk: int | None = None,
+  chunk: Count | None = None,
 ) -> jax.Array:
   """Integrated gradients in expectation over baselines drawn from the data.
 
@@ -218,9 +209,8 @@ def expected_gradients(
     `[B, H, W]`, with its sign where `aggregate` is 'sum'.
 
   Raises:
-    UserError: for no samples, or references of another size.
+    UserError: for an option that does not fit, or references of another size.
   """
-  _check('samples', samples, aggregate)
   x, targets = check_arguments(f, x, target)
   references = check_images(references)
   if references.shape[1:] != x.shape[1:]:

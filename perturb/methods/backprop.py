@@ -27,7 +27,12 @@ from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.nets import rules
 from perturb.nets.kernels.padding import Padding, symmetric
-from perturb.nets.layer_gradients import check_at_layer, gradients, network_of
+from perturb.nets.layer_gradients import (
+  check_at_layer,
+  gradients,
+  network_of,
+  with_added_rules,
+)
 from perturb.nets.layers import Conv
 from perturb.nets.network import INPUT, Rule
 from perturb.nets.pretrained import Pretrained
@@ -249,8 +254,9 @@ def selective_norm_grad(
   )
 
 
-def _ruled(net: Pretrained, rule: Rule, stride_one: bool) -> Pretrained:
-  return net.with_rules(rule, *((rules.stride_one,) if stride_one else ()))
+def _ruled(net: Pretrained, method: str, rule: Rule, stride_one: bool) -> Pretrained:
+  more = (rules.stride_one,) if stride_one else ()
+  return with_added_rules(network_of(net, method), method, rule, *more)
 
 
 @checked
@@ -266,7 +272,8 @@ def guided_backprop(
   """max_k |p_k| of the signal p of guided backpropagation (see `nets.rules.guided`).
 
   Args:
-    net, x, target: see `perturb.base`; net is a network of `perturb.nets`.
+    net, x, target: see `perturb.base`; net is a network of `perturb.nets`. Rules that it is bound
+      to hold too.
     layer: name of the layer where the signal p is read.
     stride_one: strided convolutions go back as resampled ones of stride 1, which leaves no grid in
       the heatmap (Oramas et al., ICLR 2019).
@@ -276,9 +283,9 @@ def guided_backprop(
     `[B, H, W]`.
 
   Raises:
-    UserError: as `extract_aggregate`.
+    UserError: as `extract_aggregate`; for a rule of the network that concerns a ReLU.
   """
-  net = _ruled(network_of(net, 'guided backpropagation'), rules.guided, stride_one)
+  net = _ruled(net, 'guided backpropagation', rules.guided, stride_one)
   return gradient(net, x, target, layer, resize=resize)
 
 
@@ -293,5 +300,5 @@ def deconvnet(
   resize: bool = True,
 ) -> jax.Array:
   """max_k |p_k| of DeconvNet's signal (see `nets.rules.deconvnet`); as `guided_backprop`."""
-  net = _ruled(network_of(net, 'DeconvNet'), rules.deconvnet, stride_one)
+  net = _ruled(net, 'DeconvNet', rules.deconvnet, stride_one)
   return gradient(net, x, target, layer, resize=resize)

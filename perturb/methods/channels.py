@@ -18,11 +18,11 @@ from perturb.base import Images, Target, check_arguments, pick
 from perturb.chunks import mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
-from perturb.nets.layer_gradients import default_layer, network_of
+from perturb.nets.layer_gradients import default_layer, network_of, refuse_rules
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.area import area_loss
 from perturb.ops.heatmaps import resize
-from perturb.options import checked
+from perturb.options import Count, Natural, NotNegative, Positive, checked
 
 Game = Literal['preserve', 'delete', 'hybrid']
 DEFAULT_COUNTS = (
@@ -152,7 +152,7 @@ def _solve(problem: _Problem, s: _Settings) -> jax.Array:
     updates, state = optimiser.update(jax.grad(_energy)(masks, weight, problem, s), state)
     return jnp.clip(optax.apply_updates(masks, updates), 0, 1), state
 
-  start = jnp.ones((len(problem.areas), problem.activations[s.layer].shape[-1]))
+  start = jnp.ones((len(problem.areas), problem.activations[s.layer].shape[-1]), jnp.float32)
   masks, _ = jax.lax.fori_loop(0, s.iterations, iterate, (start, optimiser.init(start)))
   return masks
 
@@ -192,11 +192,11 @@ def channel_attribution(
   areas: Sequence[int] | None = None,
   *,
   game: Game = 'preserve',
-  iterations: int = 300,
-  learning_rate: float = 1e-2,
-  area_weight: float = 1500.0,
-  ramp: int = 150,
-  chunk: int | None = None,
+  iterations: Natural = 300,
+  learning_rate: Positive = 1e-2,
+  area_weight: NotNegative = 1500.0,
+  ramp: Count = 150,
+  chunk: Count | None = None,
 ) -> ChannelResult:
   """m_a = argmax_m Phi_l+(m (x) Phi_l(x)) - lambda R_a(m), m one value a channel (eq. 9).
 
@@ -234,6 +234,7 @@ def channel_attribution(
       does not have.
   """
   net = network_of(net, 'channel attribution')
+  refuse_rules(net, 'channel attribution')
   layer = net.network.resolve(layer or default_layer(net))
   settings = _Settings(layer, game, iterations, learning_rate, area_weight, ramp)
   x, targets = check_arguments(net, x, target)

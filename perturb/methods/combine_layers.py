@@ -155,7 +155,10 @@ def _probe(features, labels, tests, *, classes, steps):
     fit = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
     return fit + 1e-4 * jnp.square(weights['kernel']).sum()
 
-  weights = {'kernel': jnp.zeros((features.shape[1], classes)), 'bias': jnp.zeros(classes)}
+  weights = {
+    'kernel': jnp.zeros((features.shape[1], classes), jnp.float32),
+    'bias': jnp.zeros(classes, jnp.float32),
+  }
   optimiser = optax.lbfgs()
 
   def step(_, carry):

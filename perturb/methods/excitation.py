@@ -14,7 +14,12 @@ from perturb.base import Images, Target, pick
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.nets import rules
-from perturb.nets.layer_gradients import check_at_layer, gradients, network_of
+from perturb.nets.layer_gradients import (
+  check_at_layer,
+  gradients,
+  network_of,
+  with_added_rules,
+)
 from perturb.nets.network import INPUT
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.heatmaps import resize as to_size
@@ -66,7 +71,8 @@ def _prepare(
   net: Pretrained, x: Images, target: Target, layer: str | None, mode: Mode
 ) -> tuple[Pretrained, jax.Array, jax.Array, str]:
   check_choice('mode', mode, list(_RULES))
-  net = network_of(net, 'excitation backprop').with_rules(_RULES[mode])
+  name = 'excitation backprop'
+  net = with_added_rules(network_of(net, name), name, _RULES[mode])
   return net, *check_at_layer(net, x, target, layer)
 
 
@@ -83,7 +89,8 @@ def excitation_backprop(
   """sum_k p_k, the marginal winning probability of each position (Zhang et al., eq. 5-10).
 
   Args:
-    net, x, target: see `perturb.base`; net is a network of `perturb.nets`.
+    net, x, target: see `perturb.base`; net is a network of `perturb.nets`. Rules that it is bound
+      to hold too.
     layer: name of the layer where the probability is read: `'features.23'` of VGG16 and `'layer3'`
       of ResNet50 in the published comparisons; by default the last one with spatial extent before
       the classifier.
@@ -96,7 +103,7 @@ def excitation_backprop(
     activations everywhere it sums to at most one.
 
   Raises:
-    UserError: as `extract_aggregate`.
+    UserError: as `extract_aggregate`; for a rule of the network that concerns the same layers.
   """
   net, x, targets, layer = _prepare(net, x, target, layer, mode)
   heat = _excitation(net, x, targets, layer=layer)

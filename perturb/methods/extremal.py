@@ -6,7 +6,7 @@ Smooth Masks", ICCV 2019. Shapes: B images, A areas, [H, W, C] pixels.
 
 from collections.abc import Sequence
 import dataclasses
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -33,10 +33,11 @@ from perturb.methods.extremal_solvers import (
   render,
   solve,
 )
+from perturb.nets.layer_gradients import refuse_rules
 from perturb.ops.area import binarise
 from perturb.ops.heatmaps import smooth
 from perturb.ops.perturbations import Perturbation, check_fade_to, perturb, pyramid
-from perturb.options import Option, check_options, checked
+from perturb.options import Bounds, Count, NotNegative, Option, check_options, checked
 
 Game = Literal['preserve', 'delete', 'hybrid']
 Objective = Literal['score', 'contrastive']
@@ -237,10 +238,10 @@ def extremal_perturbation(
   game: Game = 'preserve',
   objective: Objective = 'score',
   perturbation: Perturbation = 'blur',
-  levels: int = 8,
-  sigma_max: float = 20.0,
+  levels: Annotated[int, Bounds(2)] = 8,
+  sigma_max: NotNegative = 20.0,
   fade_to: Sequence[float] = (0.0,),
-  chunk: int | None = None,
+  chunk: Count | None = None,
   **settings: Any,
 ) -> ExtremalResult:
   """Finds, for each image and area, the mask that maximally affects one output of a network.
@@ -285,6 +286,7 @@ def extremal_perturbation(
     UserError: names the argument that does not fit and what would.
   """
   x, targets = check_arguments(f, x, target)
+  refuse_rules(f, 'an extremal perturbation')
   areas = check_areas(areas)
   check_fade_to(fade_to, x)
   resolved = settings_of(mode, **settings)

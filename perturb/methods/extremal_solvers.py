@@ -15,7 +15,7 @@ problem of a batch is independent: the energies are summed.
 
 from collections.abc import Callable
 import dataclasses
-from typing import Literal, NamedTuple, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ import optax
 
 from perturb.ops.area import area_loss, project
 from perturb.ops.masks import Lattice, gaussian_field, smooth_max_conv
+from perturb.options import Bounds, Count, Inside, Natural, NotNegative, Positive
 
 # (masks [P, H, W], mirror) -> rewards [P]; mirror: whether the network sees the mirrored image.
 Reward = Callable[[jax.Array, jax.Array], jax.Array]
@@ -44,14 +45,14 @@ class Fast:
     ramp: fraction of the iterations that area and width take to arrive.
   """
 
-  iterations: int = 50
-  learning_rate: float = 0.1
-  nodes: int = 32
-  sigma: float = 1 / 16
-  start_area: float = 0.5
-  start_width: float = 0.1
-  end_width: float = 0.01
-  ramp: float = 0.6
+  iterations: Count = 50
+  learning_rate: Positive = 0.1
+  nodes: Annotated[int, Bounds(2)] = 32
+  sigma: Positive = 1 / 16
+  start_area: Inside = 0.5
+  start_width: Positive = 0.1
+  end_width: Positive = 0.01
+  ramp: Annotated[float, Bounds(0, 1)] = 0.6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,17 +76,17 @@ class Penalised:
     mirror: the network sees the mirrored image on even steps.
   """
 
-  iterations: int
-  learning_rate: float = 0.01
-  momentum: float = 0.9
-  area_weight: float = 300.0
-  doublings: int = 0
-  growth: float = 1.0
-  step: int = 7
-  temperature: float = 1 / 20
+  iterations: Count
+  learning_rate: Positive = 0.01
+  momentum: Annotated[float, Bounds(0, 1, below=True)] = 0.9
+  area_weight: NotNegative = 300.0
+  doublings: Natural = 0
+  growth: Positive = 1.0
+  step: Count = 7
+  temperature: Positive = 1 / 20
   profile: Literal['paper', 'torchray'] = 'paper'
-  radius: int = 6
-  margin: int = 0
+  radius: Count = 6
+  margin: Natural = 0
   centred: bool = True
   mirror: bool = False
 
@@ -147,8 +148,8 @@ def initial_parameters(size: tuple[int, int], key: jax.Array, settings: Settings
   """Where a mode starts from, `[h, w]`: ones, or 1/2 with a little noise in the `fast` mode."""
   shape = lattice_shape(size, settings)
   if isinstance(settings, Penalised):
-    return jnp.ones(shape)
-  return 0.5 + 1e-3 * jax.random.normal(key, shape)
+    return jnp.ones(shape, jnp.float32)
+  return 0.5 + 1e-3 * jax.random.normal(key, shape, jnp.float32)
 
 
 def solve(
@@ -185,7 +186,7 @@ def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
 
   def iterate(carry, t):
     parameters, state, best, best_rewards = carry
-    progress = jnp.minimum(t / ramp, 1.0) if ramp else jnp.ones(())
+    progress = jnp.minimum(t / ramp, 1.0) if ramp else jnp.float32(1)
     area = s.start_area * (areas / s.start_area) ** progress
     width = s.start_width * (s.end_width / s.start_width) ** progress
 
@@ -201,7 +202,7 @@ def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
     updates, state = optimiser.update(gradient, state)
     return (jnp.clip(parameters + updates, 0, 1), state, best, best_rewards), rewards
 
-  first = (start, optimiser.init(start), start, jnp.full(areas.shape, -jnp.inf))
+  first = (start, optimiser.init(start), start, jnp.full(areas.shape, -jnp.inf, jnp.float32))
   (_, _, best, _), rewards = jax.lax.scan(iterate, first, jnp.arange(s.iterations))
   return Solution(best, render(best, areas, size, s), rewards.T, jnp.zeros_like(rewards.T))
 
@@ -211,8 +212,10 @@ def _settle(
 ) -> jax.Array:
   """Masks whose mean is the area and whose share above 1/2 is within the tolerance of it.
 
-  The width of the transition is halved, for those masks that need it, at most 16 times.
+  The width of the transition is halved, for those masks that need it, at most 16 times. No gradient
+  goes through the choice of the width.
   """
+  still = jax.lax.stop_gradient(fields)
 
   def off(masks):
     return jnp.abs(jnp.mean(masks > 0.5, axis=(1, 2)) - areas) > tolerance
@@ -220,15 +223,15 @@ def _settle(
   def sharpen(carry):
     widths, masks, count = carry
     widths = jnp.where(off(masks), widths / 2, widths)
-    return widths, project(fields, areas, widths), count + 1
+    return widths, project(still, areas, widths), count + 1
 
-  widths = jnp.full(areas.shape, width)
-  _, masks, _ = jax.lax.while_loop(
+  widths = jnp.full(areas.shape, width, jnp.float32)
+  widths, _, _ = jax.lax.while_loop(
     lambda carry: jnp.any(off(carry[1])) & (carry[2] < 16),
     sharpen,
-    (widths, project(fields, areas, widths), 0),
+    (widths, project(still, areas, widths), 0),
   )
-  return masks
+  return project(fields, areas, widths)
 
 
 def area_weight(t: jax.Array, s: Penalised) -> jax.Array:

@@ -17,7 +17,7 @@ import optax
 from perturb.base import Images, check_images, key_or_default
 from perturb.compiled import compiled
 from perturb.errors import UserError
-from perturb.nets.layer_gradients import network_of
+from perturb.nets.layer_gradients import network_of, refuse_rules
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.fourier import images_of, random_spectra
 from perturb.ops.masks import total_variation
@@ -76,7 +76,7 @@ def _climb(
     updates, state = optimiser.update(slope, state)
     return optax.apply_updates(spectra, updates), state, history.at[:, step].set(values)
 
-  start = (spectra, optimiser.init(spectra), jnp.zeros((count, s.steps)))
+  start = (spectra, optimiser.init(spectra), jnp.zeros((count, s.steps), jnp.float32))
   spectra, _, history = jax.lax.fori_loop(0, s.steps, iterate, start)
   return Inversion(images_of(spectra, size, s.decay), history)
 
@@ -129,6 +129,7 @@ def feature_inversion(
     UserError: for an unknown layer, or activations of another shape.
   """
   net = network_of(net, 'feature inversion')
+  refuse_rules(net, 'feature inversion')
   activations = jnp.asarray(activations, jnp.float32)
   shape = net.shapes([layer])[layer].shape[1:]
   if activations.shape[1:] != shape:
@@ -151,6 +152,7 @@ def caricature(
   See `feature_inversion` for the options and errors.
   """
   net = network_of(net, 'a caricature')
+  refuse_rules(net, 'a caricature')
   activations = net.activations(check_images(x), [layer])[layer]
   return feature_inversion(net, activations, layer, power=power, **options)
 
@@ -188,6 +190,7 @@ def activation_maximisation(
     UserError: for an unknown layer or channel.
   """
   net = network_of(net, 'activation maximisation')
+  refuse_rules(net, 'activation maximisation')
   found = net.shapes([layer])[layer].shape[-1]
   for channel in channels:
     if not 0 <= channel < found:
@@ -225,8 +228,8 @@ def _invert_pixels(net, activations, key, *, layer, steps, learning_rate, weight
     updates, state = optimiser.update(slope, state)
     return optax.apply_updates(x, updates), state, history.at[:, step].set(losses)
 
-  x = 1e-3 * jnp.repeat(jax.random.normal(key, (1, *shape)), len(activations), axis=0)
-  start = (x, optimiser.init(x), jnp.zeros((len(activations), steps)))
+  x = 1e-3 * jnp.repeat(jax.random.normal(key, (1, *shape), jnp.float32), len(activations), axis=0)
+  start = (x, optimiser.init(x), jnp.zeros((len(activations), steps), jnp.float32))
   return jax.lax.fori_loop(0, steps, iterate, start)[::2]
 
 
@@ -264,6 +267,7 @@ def pixel_inversion(
     UserError: for an unknown layer.
   """
   net = network_of(net, 'pixel inversion')
+  refuse_rules(net, 'pixel inversion')
   x = check_images(x)
   activations = net.activations(x, [layer])[layer]
   found, losses = _invert_pixels(

@@ -4,7 +4,7 @@ Source: Ribeiro, Singh and Guestrin, "Why Should I Trust You? Explaining the Pre
 Classifier", KDD 2016. Shapes: B images, S superpixels, N samples.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,9 @@ import numpy as np
 from perturb.base import SCORES, Function, Images, Score, Target, check_arguments, key_or_default
 from perturb.chunks import default_forward_chunk, mapped
 from perturb.compiled import compiled
-from perturb.errors import UserError, check_choice
+from perturb.errors import check_choice
 from perturb.ops.superpixels import check_segments
-from perturb.options import checked
+from perturb.options import Bounds, Count, NotNegative, Positive, checked
 
 
 class LimeResult(NamedTuple):
@@ -40,7 +40,7 @@ def _segment_means(x: jax.Array, segments: jax.Array, most: int) -> jax.Array:
   """Each pixel the mean colour of its segment: `[H, W, C]`."""
   flat, pixels = segments.reshape(-1), x.reshape(-1, x.shape[-1])
   sums = jax.ops.segment_sum(pixels, flat, most)
-  sizes = jax.ops.segment_sum(jnp.ones(len(flat)), flat, most)
+  sizes = jax.ops.segment_sum(jnp.ones(len(flat), jnp.float32), flat, most)
   return (sums / jnp.maximum(sizes, 1)[:, None])[segments]
 
 
@@ -72,7 +72,7 @@ def _draws(key: jax.Array, samples: int, most: int) -> jax.Array:
   """Which segments each sample switches on, `[N, S]`; those of a segment do not depend on S."""
 
   def of_segment(segment: jax.Array) -> jax.Array:
-    return jax.random.bernoulli(jax.random.fold_in(key, segment), 0.5, (samples,))
+    return jax.random.bernoulli(jax.random.fold_in(key, segment), jnp.float32(0.5), (samples,))
 
   return jax.vmap(of_segment, out_axes=1)(jnp.arange(most)).at[0].set(True)
 
@@ -105,7 +105,7 @@ def _lime(f, x, targets, segments, counts, key, *, most, samples, width, ridge, 
   values = _sample_scores(f, x, targets, segments, draws, value, chunk)
 
   def fit(values, count):
-    switches = draws * (jnp.arange(most) < count)
+    switches = (draws & (jnp.arange(most) < count)).astype(jnp.float32)
     return weighted_ridge(switches, values, _proximity(switches, count, width), ridge)
 
   beta, intercept, explained = jax.vmap(fit)(values, counts)
@@ -121,11 +121,11 @@ def lime(
   segments: np.ndarray | jax.Array | None = None,
   *,
   key: jax.Array | None = None,
-  samples: int = 1000,
-  width: float = 0.25,
-  ridge: float = 1.0,
+  samples: Annotated[int, Bounds(2)] = 1000,
+  width: Positive = 0.25,
+  ridge: NotNegative = 1.0,
   value: Score = 'probability',
-  chunk: int | None = None,
+  chunk: Count | None = None,
 ) -> LimeResult:
   """Weights of superpixels in a local linear model of the score.
 
@@ -148,14 +148,9 @@ def lime(
     A `LimeResult`.
 
   Raises:
-    UserError: for segments that do not fit, or fewer than two samples.
+    UserError: for segments or an option that do not fit.
   """
   check_choice('value', value, list(SCORES))
-  if samples < 2 or width <= 0 or ridge < 0:
-    raise UserError(
-      'samples must be at least 2, width positive and ridge not negative, '
-      f'not {samples}, {width}, {ridge}'
-    )
   x, targets = check_arguments(f, x, target)
   parts, counts = check_segments(segments, x)
   return _lime(

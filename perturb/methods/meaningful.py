@@ -16,7 +16,7 @@ Shapes: B images of H x W pixels, masks of h x w parameters.
 from collections.abc import Sequence
 import dataclasses
 import math
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +27,10 @@ from perturb.base import Function, Images, Target, check_arguments, class_scores
 from perturb.chunks import default_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
+from perturb.nets.layer_gradients import refuse_rules
 from perturb.ops.masks import gaussian_field, total_variation
 from perturb.ops.perturbations import blur, blur_pyramid, check_fade_to, fade_pyramid, perturb
-from perturb.options import checked
+from perturb.options import Count, NotNegative, Positive, checked
 
 Game = Literal['delete', 'preserve']
 Mode = Literal['paper', 'released']
@@ -93,9 +94,6 @@ class _Settings:
       check_choice('perturbation', perturbation, get_args(Perturbation))
     if self.start is not None:
       check_choice('start', self.start, get_args(Start))
-    for name in ('iterations', 'step', 'jitter'):
-      if getattr(self, name) < 1:
-        raise UserError(f'{name} must be at least 1, not {getattr(self, name)}')
 
 
 def _lattice_shape(size: tuple[int, int], step: int) -> tuple[int, int]:
@@ -139,9 +137,9 @@ def upsample(parameters: jax.Array, size: tuple[int, int], s: _Settings) -> jax.
 def _pyramids(x: jax.Array, perturbation: Perturbation, key: jax.Array, s: _Settings) -> jax.Array:
   """What the mask chooses between: `[P, levels, H, W, C]`, the last level the image."""
   if perturbation == 'constant':
-    return fade_pyramid(x, value=jnp.asarray(s.fade_to))
+    return fade_pyramid(x, value=jnp.asarray(s.fade_to, jnp.float32))
   if perturbation == 'noise':
-    noise = s.noise * jax.random.normal(key, x.shape[-3:])
+    noise = s.noise * jax.random.normal(key, x.shape[-3:], jnp.float32)
     return fade_pyramid(x, value=noise)
   if s.mode == 'released':
     return fade_pyramid(x, value=blur(x, s.sigma_max))
@@ -162,8 +160,8 @@ def jittered(pyramids: jax.Array, offset: jax.Array, jitter: int, mode: Mode) ->
     before, after = (jitter - 1) // 2, jitter // 2
     edges = [(0, 0)] * (pyramids.ndim - 3) + [(before, after), (before, after), (0, 0)]
     larger = jnp.pad(pyramids, edges, mode='edge')
-  first: list[Any] = [0] * (pyramids.ndim - 3) + [offset[0], offset[1], 0]
-  return jax.lax.dynamic_slice(larger, first, pyramids.shape)
+  rows = jax.lax.dynamic_slice_in_dim(larger, offset[0], height, axis=-3)
+  return jax.lax.dynamic_slice_in_dim(rows, offset[1], width, axis=-2)
 
 
 def _circles(size: tuple[int, int]) -> jax.Array:
@@ -247,15 +245,15 @@ def _still_objective(problem: _Problem, masks: jax.Array) -> jax.Array:
   masks = jnp.broadcast_to(masks, problem.x.shape[:3])
   perturbations = problem.settings.perturbations
   values = (_objective(problem, problem.pyramids[p], masks) for p in perturbations)
-  return sum(values, jnp.zeros(())) / len(perturbations)
+  return sum(values, jnp.float32(0)) / len(perturbations)
 
 
 def _jittered_objective(problem: _Problem, masks: jax.Array, iteration: jax.Array) -> jax.Array:
   """Mean of f_c over the perturbations, at the jitter of an iteration: `[P]`."""
   s = problem.settings
   key = jax.random.fold_in(problem.jitter_key, iteration)
-  offset = jax.random.randint(key, (2,), 0, s.jitter)
-  mean = jnp.zeros(())
+  offset = jax.random.randint(key, (2,), 0, s.jitter, jnp.int32)
+  mean = jnp.float32(0)
   for perturbation in s.perturbations:
     pyramids = _pyramids_at(problem, perturbation, iteration)
     if s.jitter > 1:
@@ -291,8 +289,8 @@ def _start(problem: _Problem, key: jax.Array, full: jax.Array, blank: jax.Array)
     case 'circle':
       return _smallest_circle(problem, full, blank)
     case 'random':  # The same for every image: a result does not depend on its batch.
-      return jnp.broadcast_to(jax.random.uniform(key, shape[1:]), shape)
-  return jnp.ones(shape)
+      return jnp.broadcast_to(jax.random.uniform(key, shape[1:], jnp.float32), shape)
+  return jnp.ones(shape, jnp.float32)
 
 
 def _losses(parameters: jax.Array, iteration: jax.Array, problem: _Problem) -> jax.Array:
@@ -321,7 +319,7 @@ def _minimise(problem: _Problem, start: jax.Array) -> tuple[jax.Array, jax.Array
     parameters = jnp.clip(optax.apply_updates(parameters, updates), 0, 1)
     return parameters, state, history.at[:, iteration].set(losses)
 
-  history = jnp.zeros((start.shape[0], s.iterations))
+  history = jnp.zeros((start.shape[0], s.iterations), jnp.float32)
   first = (start, optimiser.init(start), history)
   parameters, _, history = jax.lax.fori_loop(0, s.iterations, iterate, first)
   return parameters, history
@@ -331,8 +329,8 @@ def _solve(f, x, targets, key, given, s: _Settings) -> MeaningfulResult:
   """P problems at once: x `[P, H, W, C]`; given `[P, h, w]`, or None for the start by name."""
   noise_key, jitter_key, start_key = jax.random.split(key, 3)
   problem = _problem(f, x, targets, noise_key, jitter_key, s)
-  full = _still_objective(problem, jnp.ones(problem.size))
-  blank = _still_objective(problem, jnp.zeros(problem.size))
+  full = _still_objective(problem, jnp.ones(problem.size, jnp.float32))
+  blank = _still_objective(problem, jnp.zeros(problem.size, jnp.float32))
   start = _start(problem, start_key, full, blank) if given is None else given
   parameters, losses = _minimise(problem, start)
   masks = jnp.clip(upsample(parameters, problem.size, s), 0, 1)
@@ -370,18 +368,18 @@ def meaningful_perturbation(
   perturbation: Perturbation | Sequence[Perturbation] = 'blur',
   objective: Objective = 'probability',
   start: Start | jax.Array | np.ndarray = 'circle',
-  iterations: int = 300,
-  learning_rate: float = 0.1,
-  l1: float = 1e-4,
-  tv: float = 1e-2,
-  beta: float = 3.0,
-  step: int = 8,
-  mask_sigma: float = 5.0,
-  jitter: int = 4,
-  sigma_max: float = 10.0,
+  iterations: Count = 300,
+  learning_rate: Positive = 0.1,
+  l1: NotNegative = 1e-4,
+  tv: NotNegative = 1e-2,
+  beta: Positive = 3.0,
+  step: Count = 8,
+  mask_sigma: Positive = 5.0,
+  jitter: Count = 4,
+  sigma_max: NotNegative = 10.0,
   fade_to: Sequence[float] = (0.0,),
-  noise: float = 1.0,
-  chunk: int | None = None,
+  noise: NotNegative = 1.0,
+  chunk: Count | None = None,
 ) -> MeaningfulResult:
   """min_m l1 ||1 - m||_1 + tv sum_u ||grad m(u)||^beta + E_tau[f_c(Phi(x(. - tau); M))] (eq. 4).
 
@@ -443,6 +441,7 @@ def meaningful_perturbation(
     noise,
   )
   x, targets = check_arguments(f, x, target)
+  refuse_rules(f, 'a meaningful perturbation')
   check_fade_to(fade_to, x)
   return _meaningful(
     f,

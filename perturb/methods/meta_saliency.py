@@ -24,11 +24,14 @@ def training_step(
 ) -> Pretrained:
   """theta' = theta - rate grad_theta l, l the mean cross-entropy of the targets (eq. 6).
 
-  All parameters move, those of batch normalisation too; its statistics stay.
+  All parameters move, those of batch normalisation too; its statistics stay. The gradient is the
+  true one, whatever backward rules the network is bound to.
   """
 
+  plain = net.with_rules()  # Rules give signals, and none to the parameters.
+
   def loss(params: Any) -> jax.Array:
-    moved = dataclasses.replace(net, variables=net.variables | {'params': params})
+    moved = dataclasses.replace(plain, variables=net.variables | {'params': params})
     log_probabilities = jax.nn.log_softmax(class_scores(moved(x)))
     return -jnp.take_along_axis(log_probabilities, targets[:, None], axis=1).mean()
 

@@ -24,7 +24,7 @@ from perturb.compiled import compiled
 from perturb.errors import check_choice
 from perturb.ops.perturbations import Perturbation, blank
 from perturb.ops.superpixels import check_segments
-from perturb.options import checked
+from perturb.options import NotNegative, checked
 
 
 class MinimalImage(NamedTuple):
@@ -77,15 +77,17 @@ def _scores_without_each(
 ) -> jax.Array:
   """The score with each segment deleted as well: `[S]`; -inf where it is deleted already."""
 
+  worst = jnp.float32(-jnp.inf)
+
   def score_without(segment):
     images = _show(problem, kept.at[segment].set(False))
     return SCORES[value](class_scores(f(images)), problem.target[None])[0]
 
   def step(segment, scores):
-    score = jax.lax.cond(kept[segment], lambda: score_without(segment), lambda: -jnp.inf)
+    score = jax.lax.cond(kept[segment], lambda: score_without(segment), lambda: worst)
     return scores.at[segment].set(score)
 
-  return jax.lax.fori_loop(0, len(kept), step, jnp.full(len(kept), -jnp.inf))
+  return jax.lax.fori_loop(0, len(kept), step, jnp.full(len(kept), -jnp.inf, jnp.float32))
 
 
 def _keeps_class(f: Function, problem: _Problem, kept: jax.Array) -> jax.Array:
@@ -109,11 +111,13 @@ def _delete_one(f: Function, problem: _Problem, value: Score, state: _State) -> 
 def _minimise(f: Function, problem: _Problem, most: int, value: Score) -> MinimalImage:
   """The minimal image of one image, of which `most` is at least the number of segments."""
   kept = jnp.arange(most) < problem.segment_count
-  first = _State(kept, jnp.full(most, most), jnp.int32(0), _keeps_class(f, problem, kept))
+  first = _State(
+    kept, jnp.full(most, most, jnp.int32), jnp.int32(0), _keeps_class(f, problem, kept)
+  )
   kept, order, deleted, _ = jax.lax.while_loop(
     lambda state: state.goes_on, lambda state: _delete_one(f, problem, value, state), first
   )
-  rank = jnp.where(kept, 1.0, (order + 1) / (deleted + 1))
+  rank = jnp.where(kept, 1.0, (order + 1) / (deleted + 1)).astype(jnp.float32)
   minimal = _show(problem, kept)
   score = SCORES[value](f(minimal), problem.target[None])[0]
   segments = problem.segments
@@ -135,7 +139,7 @@ def minimal_image(
   segments: np.ndarray | jax.Array | None = None,
   *,
   perturbation: Perturbation = 'blur',
-  sigma_max: float = 20.0,
+  sigma_max: NotNegative = 20.0,
   fade_to: Sequence[float] = (0.0,),
   value: Score = 'score',
 ) -> MinimalImage:

@@ -18,7 +18,7 @@ from perturb.chunks import default_forward_chunk, mapped, summed
 from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.ops.perturbations import Perturbation, blank, blur
-from perturb.options import checked
+from perturb.options import Count, NotNegative, Positive, Share, checked
 
 Shape = Literal['square', 'disc']
 
@@ -86,7 +86,7 @@ def _slide(f, x, targets, fill, masks_of, *, count, value, chunk):
     heat = heat.at[image].add(weighted * drop[:, None, None])
     return heat, mass.at[image].add(weighted)
 
-  zeros = jnp.zeros(x.shape[:3])
+  zeros = jnp.zeros(x.shape[:3], jnp.float32)
   heat, mass = summed(add, (zeros, zeros), x.shape[0] * count, chunk)
   return heat / jnp.maximum(mass, 1e-6)
 
@@ -114,14 +114,14 @@ def occlusion(
   target: Target,
   *,
   shape: Shape = 'square',
-  size: int = 35,
-  stride: int = 8,
-  softness: float = 10.0,
+  size: Count = 35,
+  stride: Count = 8,
+  softness: NotNegative = 10.0,
   perturbation: Perturbation = 'fade',
-  sigma_max: float = 10.0,
+  sigma_max: NotNegative = 10.0,
   fade_to: Sequence[float] = (0.0,),
   value: Score = 'score',
-  chunk: int | None = None,
+  chunk: Count | None = None,
 ) -> jax.Array:
   """The mean drop of the score over the places of a sliding patch that hide a pixel.
 
@@ -190,15 +190,15 @@ def variable_occlusion(
   x: Images,
   target: Target,
   *,
-  sizes: Sequence[float] = (20, 35, 50, 70, 90),
-  stride: int = 16,
-  softness: float = 10.0,
-  share: float = 0.1,
+  sizes: Sequence[Positive] = (20, 35, 50, 70, 90),
+  stride: Count = 16,
+  softness: NotNegative = 10.0,
+  share: Share = 0.1,
   perturbation: Perturbation = 'blur',
-  sigma_max: float = 10.0,
+  sigma_max: NotNegative = 10.0,
   fade_to: Sequence[float] = (0.0,),
   value: Score = 'score',
-  chunk: int | None = None,
+  chunk: Count | None = None,
 ) -> jax.Array:
   """The smallest disc among the most suppressive ones, at its most suppressive place.
 

@@ -5,6 +5,7 @@ Models", BMVC 2018.
 """
 
 import math
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +14,8 @@ import numpy as np
 from perturb.base import SCORES, Function, Images, Score, Target, check_arguments, key_or_default
 from perturb.chunks import default_forward_chunk, summed
 from perturb.compiled import compiled
-from perturb.errors import UserError, check_choice
-from perturb.options import checked
+from perturb.errors import check_choice
+from perturb.options import Bounds, Count, Inside, checked
 
 
 def upsampling(size: int, nodes: int) -> np.ndarray:
@@ -36,12 +37,12 @@ def upsampling(size: int, nodes: int) -> np.ndarray:
 def random_mask(key: jax.Array, size: tuple[int, int], cells: int, keep: float) -> jax.Array:
   """A Bernoulli(keep) grid of cells x cells, upsampled and cropped at random: `[H, W]`."""
   grid_key, *offset_keys = jax.random.split(key, 3)
-  grid = jax.random.bernoulli(grid_key, keep, (cells, cells)).astype(jnp.float32)
+  grid = jax.random.bernoulli(grid_key, jnp.float32(keep), (cells, cells)).astype(jnp.float32)
 
   def rows(length: int, offset_key: jax.Array) -> jax.Array:
     matrix = jnp.asarray(upsampling(length, cells))
-    first = jax.random.randint(offset_key, (), 0, math.ceil(length / cells))
-    return jax.lax.dynamic_slice(matrix, (first, 0), (length, cells))
+    first = jax.random.randint(offset_key, (), 0, math.ceil(length / cells), jnp.int32)
+    return jax.lax.dynamic_slice_in_dim(matrix, first, length)
 
   up, across = (rows(n, k) for n, k in zip(size, offset_keys, strict=True))
   return up @ grid @ across.T
@@ -57,7 +58,7 @@ def _rise(f, x, targets, key, *, masks, cells, keep, value, chunk):
     weight = SCORES[value](f(x[image] * seen[..., None]), targets[image]) * inside
     return heat.at[image].add(weight[:, None, None] * seen)
 
-  heat = summed(add, jnp.zeros(x.shape[:3]), x.shape[0] * masks, chunk)
+  heat = summed(add, jnp.zeros(x.shape[:3], jnp.float32), x.shape[0] * masks, chunk)
   return heat / (masks * keep)
 
 
@@ -68,11 +69,11 @@ def rise(
   target: Target,
   *,
   key: jax.Array | None = None,
-  masks: int = 4000,
-  cells: int = 7,
-  keep: float = 0.5,
+  masks: Count = 4000,
+  cells: Annotated[int, Bounds(2)] = 7,
+  keep: Inside = 0.5,
   value: Score = 'probability',
-  chunk: int | None = None,
+  chunk: Count | None = None,
 ) -> jax.Array:
   """sum_n f(x * M_n) M_n / (N p), over N random masks (eq. 6).
 
@@ -91,13 +92,9 @@ def rise(
     `[B, H, W]`, not negative for probabilities.
 
   Raises:
-    UserError: for no masks, or a `keep` outside (0, 1).
+    UserError: for an option that does not fit.
   """
   check_choice('value', value, list(SCORES))
-  if masks < 1 or cells < 2 or not 0 < keep < 1:
-    raise UserError(
-      f'masks must be at least 1, cells at least 2 and keep in (0, 1), not {masks}, {cells}, {keep}'
-    )
   x, targets = check_arguments(f, x, target)
   key = key_or_default(key)
   return _rise(

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from perturb.base import Function, Images, Target, check_arguments, pick
 from perturb.errors import UserError
 from perturb.nets import layers as modules
-from perturb.nets.network import INPUT, Network
+from perturb.nets.network import INPUT, Network, Rule
 from perturb.nets.pretrained import Gradients, Pretrained
+from perturb.nets.rules import Together
 
 _HEAD = (modules.Dense, modules.WindowDense, modules.GlobalMean, modules.AdaptiveMeanPool)
 _POOLS = (modules.MaxPool, modules.MeanPool)
@@ -51,6 +52,25 @@ def network_of(f: Function, method: str) -> Pretrained:
   if isinstance(f, Pretrained):
     return f
   raise UserError(f'{method} needs a network of perturb.nets, whose layers it knows, not {f!r}')
+
+
+def with_added_rules(net: Pretrained, method: str, *added: Rule) -> Pretrained:
+  """The network with the rules of a method beside those that it is bound to.
+
+  When it is applied, it raises a `UserError` for a layer that rules of both concern.
+  """
+  if not net.rules:
+    return net.with_rules(*added)
+  return net.with_rules(Together(method, added, net.rules))
+
+
+def refuse_rules(f: Function, method: str) -> None:
+  """Raises a `UserError` for a network with backward rules: what follows needs true gradients."""
+  if isinstance(f, Pretrained) and f.rules:
+    raise UserError(
+      f'{method} follows gradients, which the rules of the network replace; '
+      'give it net.with_rules()'
+    )
 
 
 @functools.lru_cache(maxsize=64)

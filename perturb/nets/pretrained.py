@@ -1,15 +1,16 @@
 """A network bound to its weights, its preprocessing and its class names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import functools
 from typing import Any, NamedTuple
 
+import flax.errors
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import pick
+from perturb.base import axes_hint, pick
 from perturb.compiled import shapes_of
 from perturb.errors import UserError, did_you_mean
 from perturb.nets.network import Activations, Network, Rule, Variables
@@ -74,9 +75,24 @@ class Pretrained:
     return _output(self, x)
 
   def _apply(self, x: Any, stop: Any, edits: dict[str, Callable] | None = None) -> Any:
-    return self.network.apply(
-      self.variables, x, self.start, stop, edits=self._edits() | (edits or {}), rules=self.rules
-    )
+    edits = self._edits() | (edits or {})
+    if self.start is None and not isinstance(x, Mapping):
+      self._check_input(x)
+    try:
+      return self.network.apply(self.variables, x, self.start, stop, edits=edits, rules=self.rules)
+    except flax.errors.ScopeParamShapeError as error:  # Of a layer that reads every position.
+      raise UserError(
+        f'{type(self.network).__name__} cannot take an input of shape {x.shape}: one of its layers '
+        f'fits images of {self.size} x {self.size} pixels alone'
+      ) from error
+
+  def _check_input(self, x: Any) -> None:
+    channels = len(self.preprocessing.mean)
+    if x.ndim != 4 or x.shape[-1] != channels:
+      raise UserError(
+        f'{type(self.network).__name__} takes images [N, H, W, {channels}], not {x.shape}'
+        + (axes_hint(x.shape) or '; net.preprocess(image) makes its input from RGB')
+      )
 
   def _edits(self) -> dict[str, Callable]:
     return {layer: functools.partial(jnp.multiply, gain) for layer, gain in self.gains.items()}
@@ -111,7 +127,11 @@ class Pretrained:
     wrong = [index for index in filters if not 0 <= index < channels]
     if wrong:
       raise UserError(f'{layer} has filters 0 to {channels - 1}, not {wrong[0]}')
-    gain = self.gains.get(name, jnp.ones(channels)).at[jnp.asarray(filters, jnp.int32)].set(0)
+    gain = (
+      self.gains.get(name, jnp.ones(channels, jnp.float32))
+      .at[jnp.asarray(filters, jnp.int32)]
+      .set(0)
+    )
     return dataclasses.replace(self, gains=self.gains | {name: gain})
 
   def shapes(self, layers: Sequence[str], x: Any = None) -> dict[str, jax.ShapeDtypeStruct]:

@@ -7,6 +7,7 @@ What `jax.grad` or `jax.vjp` then returns is the rule's signal instead of a grad
 get none.
 """
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -14,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from perturb.errors import UserError
 from perturb.nets.kernels.convolution import conv
 from perturb.nets.kernels.depthwise import depthwise_conv
 from perturb.nets.layers import (
@@ -28,7 +30,7 @@ from perturb.nets.layers import (
   Relu,
   WindowDense,
 )
-from perturb.nets.network import Variables
+from perturb.nets.network import Rule, Variables
 
 EPSILON = 1e-20  # Keeps a division by a sum of nothing at zero.
 
@@ -214,6 +216,48 @@ def stride_one(
   if isinstance(module, Conv) and module.stride > 1:
     return _unstrided(module, variables, *inputs)
   return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Together:
+  """The rules of a method and those that its network is bound to, as one rule.
+
+  Attributes:
+    method: what an error calls the method.
+    added: its rules.
+    bound: those of the network.
+  """
+
+  method: str
+  added: tuple[Rule, ...]
+  bound: tuple[Rule, ...]
+
+  def __call__(
+    self, module: nn.Module, variables: Variables, inputs: tuple[jax.Array, ...]
+  ) -> jax.Array | None:
+    """The answer of either; a `UserError` where both have one, and not by the same rule."""
+    (first, output), (second, other) = (
+      _first_answer(rules, module, variables, inputs) for rules in (self.added, self.bound)
+    )
+    if first is None or second is None or first == second:
+      return other if first is None else output
+    raise UserError(
+      f'{self.method} and the rule {getattr(second, "__name__", second)!r} of the network both say '
+      f'how a signal goes back through a {type(module).__name__}; give it net.with_rules()'
+    )
+
+
+def _first_answer(
+  rules: tuple[Rule, ...],
+  module: nn.Module,
+  variables: Variables,
+  inputs: tuple[jax.Array, ...],
+) -> tuple[Rule | None, jax.Array | None]:
+  for rule in rules:
+    output = rule(module, variables, inputs)
+    if output is not None:
+      return rule, output
+  return None, None
 
 
 RULES: dict[str, Any] = {

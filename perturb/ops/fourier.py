@@ -26,7 +26,7 @@ def random_spectra(
   key: jax.Array, count: int, size: tuple[int, int], deviation: float = 0.01
 ) -> jax.Array:
   """Independent normal parameters `[N, H, W // 2 + 1, 3, 2]`: real and imaginary parts."""
-  return deviation * jax.random.normal(key, (count, size[0], size[1] // 2 + 1, 3, 2))
+  return deviation * jax.random.normal(key, (count, size[0], size[1] // 2 + 1, 3, 2), jnp.float32)
 
 
 def images_of(spectra: jax.Array, size: tuple[int, int], decay: float = 1.0) -> jax.Array:

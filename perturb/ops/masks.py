@@ -155,10 +155,11 @@ def smooth_max_conv(parameters: jax.Array, lattice: Lattice) -> jax.Array:
 
 def _smooth_max_conv(parameters, lattice):
   padded = _windows(parameters, lattice)
-  taps = jnp.asarray(lattice.taps())
+  taps = jnp.asarray(lattice.taps(), jnp.float32)
   (_, rows), (_, columns) = lattice._cells
   width = 2 * lattice.radius + 1
-  zeros = jnp.zeros((parameters.shape[0], rows, lattice.step, columns, lattice.step))
+  shape = (parameters.shape[0], rows, lattice.step, columns, lattice.step)
+  zeros = jnp.zeros(shape, jnp.float32)
   coldness = 1 / lattice.temperature if lattice.temperature else 0.0
 
   def add_row(i, totals):
@@ -188,7 +189,7 @@ def _slope(f: jax.Array, mask: jax.Array, lattice: Lattice) -> jax.Array:
 
 def _smooth_max_conv_backward(lattice, residuals, g):
   padded, mask, denominator = residuals
-  taps = jnp.asarray(lattice.taps())
+  taps = jnp.asarray(lattice.taps(), jnp.float32)
   (_, rows), (_, columns) = lattice._cells
   width = 2 * lattice.radius + 1
   g = _to_cells(g, lattice)
@@ -196,7 +197,7 @@ def _smooth_max_conv_backward(lattice, residuals, g):
     g = g / denominator
 
   def add_row(i, total):
-    band = jnp.zeros((padded.shape[0], rows, padded.shape[2]))
+    band = jnp.zeros((padded.shape[0], rows, padded.shape[2]), jnp.float32)
     for j, nodes in enumerate(_row(padded, i, (rows, columns), width)):
       slope = _slope(_spread(nodes, taps[i, j]), mask, lattice)
       share = jnp.sum(g * slope * taps[i, j][None, None, :, None, :], axis=(2, 4))

@@ -84,7 +84,7 @@ def pyramid(
   if perturbation == 'blur':
     return blur_pyramid(x, levels=levels, sigma_max=sigma_max, normalised=normalised)
   if perturbation == 'fade':
-    return fade_pyramid(x, value=jnp.asarray(fade_to))
+    return fade_pyramid(x, value=jnp.asarray(fade_to, jnp.float32))
   raise ValueError(f"perturbation must be 'blur' or 'fade', not {perturbation!r}")
 
 
@@ -105,7 +105,7 @@ def blank(
   if perturbation == 'blur':
     return blur(x, sigma_max)
   check_fade_to(fade_to, x)
-  return fade_pyramid(x, value=jnp.asarray(fade_to))[..., 0, :, :, :]
+  return fade_pyramid(x, value=jnp.asarray(fade_to, jnp.float32))[..., 0, :, :, :]
 
 
 @jax.custom_vjp

@@ -17,8 +17,10 @@ ANGLES = (*range(-10, 11), *(0,) * 5)
 def random_view(key: jax.Array, images: jax.Array) -> jax.Array:
   """Images `[N, H, W, C]` in [0, 1], all shifted, scaled and rotated alike, by a random amount."""
   shift_key, scale_key, angle_key = jax.random.split(key, 3)
-  shift = jax.random.randint(shift_key, (2,), -SHIFT, SHIFT + 1)
-  scale = jax.random.choice(scale_key, jnp.array(SCALES))
+  shift = jax.random.randint(shift_key, (2,), -SHIFT, SHIFT + 1, jnp.int32)
+  scale = jnp.array(SCALES, jnp.float32)[
+    jax.random.randint(scale_key, (), 0, len(SCALES), jnp.int32)
+  ]
   angle = jnp.deg2rad(jax.random.choice(angle_key, jnp.array(ANGLES, jnp.float32)))
   return view(images, shift, scale, angle)
 
@@ -28,7 +30,7 @@ def view(images: jax.Array, shift: jax.Array, scale: jax.Array, angle: jax.Array
 
   Bilinear; grey outside.
   """
-  middle = jnp.array([(n - 1) / 2 for n in images.shape[1:3]])[:, None, None]
+  middle = jnp.array([(n - 1) / 2 for n in images.shape[1:3]], jnp.float32)[:, None, None]
   grid = jnp.stack(jnp.meshgrid(*(jnp.arange(n) for n in images.shape[1:3]), indexing='ij'))
   centred = grid - middle - shift[:, None, None]
   cos, sin = jnp.cos(angle) / scale, jnp.sin(angle) / scale
@@ -41,7 +43,7 @@ def _sample(images: jax.Array, source: jax.Array) -> jax.Array:
   height, width = images.shape[1:3]
   low = jnp.floor(source)
   part = source - low
-  total = jnp.zeros(())
+  total = jnp.float32(0)
   for i in (0, 1):
     for j in (0, 1):
       row, column = (low[0] + i).astype(jnp.int32), (low[1] + j).astype(jnp.int32)

@@ -13,9 +13,7 @@ from perturb.errors import UserError
 from perturb.methods import averaged_gradients as averaged
 from perturb.methods import backprop, class_activation, excitation
 from perturb.methods.lime import lime
-from perturb.methods.meaningful import meaningful_perturbation
-from perturb.methods.minimal_image import minimal_image
-from perturb.methods.occlusion import occlusion, variable_occlusion
+from perturb.methods.occlusion import occlusion
 from perturb.methods.rise import rise
 from perturb.nets.network import INPUT
 from tests.small_net import IMAGES, TARGETS, small_net
@@ -86,67 +84,6 @@ def test_grad_cam_plus_plus_equals_pytorch_grad_cams(layer):
   net = dataclasses.replace(net, variables={'params': scaled})
   heat = class_activation.grad_cam_plus_plus(net, IMAGES, TARGETS, layer, resize=False)
   assert_close(heat, recorded()[f'grad_cam_plus_plus_{layer}'][..., 0])
-
-
-QUICK = {
-  'smooth_grad': functools.partial(averaged.smooth_grad, samples=3),
-  'integrated_gradients': functools.partial(averaged.integrated_gradients, steps=3),
-  'expected_gradients': lambda f, x, t: averaged.expected_gradients(f, x, t, IMAGES, samples=3),
-  'occlusion': functools.partial(occlusion, size=8, stride=8),
-  'disc': functools.partial(occlusion, size=8, stride=8, shape='disc', softness=2.0),
-  'variable_occlusion': functools.partial(
-    variable_occlusion, sizes=(6, 12), stride=8, softness=2.0
-  ),
-  'rise': functools.partial(rise, masks=5),
-  'lime': lambda f, x, t: lime(f, x, t, SEGMENTS, samples=20).heatmap,
-  'minimal_image': lambda f, x, t: minimal_image(f, x, t, SEGMENTS).heatmap,
-  'meaningful_perturbation': lambda f, x, t: meaningful_perturbation(f, x, t, iterations=3).heatmap,
-  'gradient': backprop.gradient,
-  'linear_approximation': backprop.linear_approximation,
-  'norm_grad': functools.partial(backprop.norm_grad, window=3),
-  'grad_cam': class_activation.grad_cam,
-}
-ONLY_NETWORKS = {
-  'guided_backprop': backprop.guided_backprop,
-  'deconvnet': functools.partial(backprop.deconvnet, stride_one=True),
-  'cam': class_activation.cam,
-  'guided_grad_cam': class_activation.guided_grad_cam,
-  'excitation': excitation.excitation_backprop,
-  'contrastive': excitation.contrastive_excitation_backprop,
-}
-SEGMENTS = np.arange(32)[:, None] // 16 * 2 + np.arange(32)[None] // 16
-
-
-@pytest.mark.parametrize('name', [*QUICK, *ONLY_NETWORKS])
-def test_a_heatmap_for_each_image_whatever_it_is_batched_with(name):
-  method = (QUICK | ONLY_NETWORKS)[name]
-  both = method(small_net(), IMAGES, TARGETS)
-  assert both.shape == IMAGES.shape[:3]
-  assert np.isfinite(both).all()
-  alone = method(small_net(), IMAGES[1], int(TARGETS[1]))
-  scale = float(np.abs(alone).max())
-  np.testing.assert_allclose(both[1], alone[0], atol=1e-4 * max(scale, 1e-3))
-
-
-@pytest.mark.parametrize('name', QUICK)
-def test_a_plain_function_will_do(name):
-  net = small_net()
-  heat = QUICK[name](lambda x: net(x), IMAGES, TARGETS)
-  assert heat.shape == IMAGES.shape[:3]
-  if name in ('smooth_grad', 'occlusion', 'rise', 'lime'):
-    np.testing.assert_allclose(heat, QUICK[name](net, IMAGES, TARGETS), rtol=1e-3, atol=1e-6)
-
-
-@pytest.mark.parametrize('name', [*QUICK, *ONLY_NETWORKS])
-def test_a_wrong_target_is_named(name):
-  with pytest.raises(UserError, match='target 5: f has outputs 0 to 4'):
-    (QUICK | ONLY_NETWORKS)[name](small_net(), IMAGES, 5)
-
-
-@pytest.mark.parametrize('name', ONLY_NETWORKS)
-def test_methods_that_need_layers_say_so(name):
-  with pytest.raises(UserError, match=r'needs a network of perturb\.nets'):
-    ONLY_NETWORKS[name](lambda x: x.mean((1, 2)), IMAGES, 0)
 
 
 def test_errors_name_the_layer_and_what_would_be_right():

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import perturb
 from perturb import nets
+from perturb.errors import UserError
 from perturb.nets import rules
 from perturb.nets.layers import (
   AdaptiveMeanPool,
@@ -23,6 +25,7 @@ from perturb.nets.layers import (
   WindowDense,
 )
 from perturb.nets.network import Layers, Network
+from tests.small_net import IMAGES, small_net
 
 
 class TwoLayers(Network):
@@ -204,3 +207,41 @@ def test_rules_change_no_output_and_reach_the_image_through_whole_networks():
     y, signal = logits_and_signal(x)
     np.testing.assert_allclose(y, plain, rtol=1e-4, atol=1e-5, err_msg=name)
     assert np.isfinite(signal).all() and np.abs(signal).max() > 0, name
+
+
+def test_rules_of_a_method_hold_beside_those_of_its_network():
+  net = small_net()
+  own, bound = perturb.guided_backprop(net, IMAGES, 0, stride_one=True), net.with_rules
+  np.testing.assert_array_equal(
+    perturb.guided_backprop(bound(rules.stride_one), IMAGES, 0), own, strict=True
+  )
+  assert np.abs(own - perturb.guided_backprop(net, IMAGES, 0)).max() > 0
+  same = perturb.guided_backprop(bound(rules.guided, rules.stride_one), IMAGES, 0)
+  np.testing.assert_array_equal(same, own)
+
+
+@pytest.mark.parametrize(
+  ('method', 'rule', 'layer'),
+  [
+    (perturb.guided_backprop, rules.deconvnet, 'Relu'),
+    (perturb.deconvnet, rules.guided, 'Relu'),
+    (perturb.excitation_backprop, rules.stride_one, 'Conv'),
+    (perturb.contrastive_excitation_backprop, rules.excitation_caffe, 'Conv'),
+  ],
+)
+def test_two_rules_for_one_layer_are_refused(method, rule, layer):
+  with pytest.raises(UserError, match=rf'both say how .* through a {layer}; .*with_rules\(\)'):
+    method(small_net().with_rules(rule), IMAGES, 0)
+
+
+@pytest.mark.parametrize(
+  'method',
+  [
+    functools.partial(perturb.extremal_perturbation, areas=[0.1]),
+    perturb.meaningful_perturbation,
+    perturb.channel_attribution,
+  ],
+)
+def test_what_follows_gradients_refuses_rules(method):
+  with pytest.raises(UserError, match=r'follows gradients, .* give it net\.with_rules\(\)'):
+    method(small_net().with_rules(rules.guided), IMAGES, 0)

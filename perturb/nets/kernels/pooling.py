@@ -86,7 +86,8 @@ def _backward(window, stride, padding, residuals, g):
 
   def phase(a: int, b: int) -> jax.Array:
     parts = [part(i, j) for i in range(a, window, stride) for j in range(b, window, stride)]
-    return functools.reduce(jnp.add, parts, jnp.zeros((g.shape[0], rows, columns, g.shape[3])))
+    zeros = jnp.zeros((g.shape[0], rows, columns, g.shape[3]), g.dtype)
+    return functools.reduce(jnp.add, parts, zeros)
 
   lines = []
   for a in range(stride):

@@ -1,0 +1,166 @@
+"""Compiled programs: found again, made anew where a function reads other arrays, and dropped."""
+
+import gc
+import warnings
+import weakref
+
+from flax import nnx
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from perturb.compiled import MOST_OF_ONE_CODE, compiled, shapes_of
+from perturb.errors import PerturbWarning
+
+X = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+@compiled
+def doubled(f, x):
+  traces.append(None)
+  return 2 * f(x)
+
+
+traces: list[None] = []
+
+
+def counted(call):
+  """(what a call gives, how often it traced)."""
+  before = len(traces)
+  return call(), len(traces) - before
+
+
+def scale_by(weight):
+  return lambda x: x * weight
+
+
+class Holder:
+  """A callable object, as a model of a framework that JAX does not know."""
+
+  def __init__(self, weight):
+    self.weight = weight
+
+  def __call__(self, x):
+    return x * self.weight
+
+
+WEIGHTS = {'scale': jnp.float32(2)}
+
+
+def reads_a_global(x):
+  return x * WEIGHTS['scale']
+
+
+def through_another(x):
+  return reads_a_global(x)
+
+
+def test_a_function_is_compiled_once():
+  f = scale_by(jnp.float32(2))
+  first, traced = counted(lambda: doubled(f, X))
+  again, traced_again = counted(lambda: doubled(f, X))
+  assert (traced, traced_again) == (1, 0)
+  np.testing.assert_array_equal(first, 4 * X)
+  np.testing.assert_array_equal(again, first)
+
+
+def changed_global():
+  def change():
+    WEIGHTS['scale'] = WEIGHTS['scale'] + 1
+
+  return through_another, change
+
+
+def changed_cell():
+  weights = {'scale': jnp.float32(2)}
+  return lambda x: x * weights['scale'], lambda: weights.update(scale=jnp.float32(3))
+
+
+def changed_in_place():
+  weight = np.full(3, 2, np.float32)
+  return lambda x: x * weight, lambda: weight.__iadd__(1)
+
+
+def changed_number():
+  weights = {'scale': 2.0}
+  return lambda x: x * weights['scale'], lambda: weights.update(scale=3.0)
+
+
+def changed_attribute():
+  holder = Holder(jnp.float32(2))
+  return holder, lambda: setattr(holder, 'weight', jnp.float32(3))
+
+
+def changed_method():
+  holder = Holder(jnp.float32(2))
+  return holder.__call__, lambda: setattr(holder, 'weight', jnp.float32(3))
+
+
+def changed_nnx():
+  model = nnx.Linear(3, 3, rngs=nnx.Rngs(0), use_bias=False)
+  model.kernel.set_value(2 * jnp.eye(3))
+  return lambda x: model(x), lambda: model.kernel.set_value(3 * jnp.eye(3))
+
+
+@pytest.mark.parametrize(
+  'make',
+  [
+    changed_global,
+    changed_cell,
+    changed_in_place,
+    changed_number,
+    changed_attribute,
+    changed_method,
+    changed_nnx,
+  ],
+)
+def test_what_a_function_reads_may_change(make):
+  f, change = make()
+  before = float(doubled(f, X)[1, 2] / X[1, 2])
+  _, traced = counted(lambda: doubled(f, X))
+  assert traced == 0
+  change()
+  after = float(doubled(f, X)[1, 2] / X[1, 2])
+  assert after == pytest.approx(before + 2)
+
+
+def test_a_bound_linen_module_is_its_variables():
+  model = nn.Dense(4)
+  variables = [model.init(jax.random.key(i), X) for i in range(2)]
+  first, _ = counted(lambda: doubled(model.bind(variables[0]), X))
+  other, traced = counted(lambda: doubled(model.bind(variables[1]), X))
+  assert traced == 0  # The weights are arguments.
+  np.testing.assert_allclose(first, 2 * model.apply(variables[0], X), rtol=1e-6)
+  np.testing.assert_allclose(other, 2 * model.apply(variables[1], X), rtol=1e-6)
+  assert shapes_of(lambda f, x: f(x), model.bind(variables[0]), X).shape == (2, 4)
+
+
+def test_functions_made_at_each_call_are_warned_of_once_and_dropped():
+  alive = []
+
+  def call(i):
+    weight = jnp.full(3, float(i))
+    alive.append(weakref.ref(weight))
+    return doubled(scale_by(weight), X)
+
+  with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter('always')
+    for i in range(6):
+      np.testing.assert_array_equal(call(i), 2 * i * X)
+  messages = [str(w.message) for w in caught if w.category is PerturbWarning]
+  assert len(messages) == 1
+  assert 'compiled a third time' in messages[0] and 'test_compiled.py' in messages[0]
+  gc.collect()
+  assert sum(ref() is not None for ref in alive) <= MOST_OF_ONE_CODE + 1
+
+
+def test_a_function_of_traced_arrays_is_kept_by_nothing():
+  def total(weight):
+    return doubled(lambda x: x * weight, X).sum()
+
+  slope = jax.jit(jax.grad(total))(jnp.float32(2))
+  np.testing.assert_allclose(slope, 2 * X.sum())
+  with jax.checking_leaks():
+    jax.jit(total)(jnp.float32(3))
