@@ -27,6 +27,7 @@ from perturb.methods.combine_layers import (
 )
 from perturb.methods.excitation import contrastive_excitation_backprop, excitation_backprop
 from perturb.methods.extremal import ExtremalResult, extremal_perturbation, render_masks
+from perturb.methods.heatmap_regions import RegionScores, region_scores
 from perturb.methods.inversion import (
   Inversion,
   activation_maximisation,
@@ -92,6 +93,7 @@ __all__ = [
   'occlusion',
   'pixel_inversion',
   'probe_accuracy',
+  'region_scores',
   'render_masks',
   'rise',
   'selective_norm_grad',

@@ -18,7 +18,8 @@ from perturb.figures.style import (
   enlarge,
   percent,
 )
-from perturb.methods.area_growth import kept_fraction, smallest_area
+from perturb.methods.area_growth import SATURATION, kept_fraction, smallest_area
+from perturb.store.doubts import in_words
 from perturb.store.explanations import Explanation
 
 
@@ -52,6 +53,14 @@ def _label(axes: Axes, text: str, *, best: bool = False) -> None:
   )
 
 
+def _note(figure: Figure, explanation: Explanation) -> None:
+  """Below the panels, why the explanation should not be trusted."""
+  lines = in_words(explanation.doubts, explanation.result.areas)
+  if lines:
+    text = 'Do not trust this: ' + ';\n'.join(lines)
+    figure.text(0.5, 0.02, text, ha='center', va='top', fontsize=6.5, color=BLANK)
+
+
 def _bars(axes: Axes, explanation: Explanation) -> None:
   heights = np.nan_to_num(kept_fraction(explanation.result)[0])
   best, reached = shown_area(explanation)
@@ -59,7 +68,11 @@ def _bars(axes: Axes, explanation: Explanation) -> None:
   axes.bar(np.arange(len(heights)), heights, color=colours, width=0.72)
   axes.axhline(1, color='black', linewidth=0.6, linestyle=(0, (4, 3)))
   axes.axhline(0, color='black', linewidth=0.6)
-  axes.set_ylim(min(0.0, float(heights.min()) * 1.1), 1.26)
+  axes.set_ylim(min(0.0, float(heights.min()) * 1.1), SATURATION + 0.01)
+  for i in np.flatnonzero(heights >= SATURATION):  # The bar ends here, what it shows does not.
+    axes.text(i, SATURATION, '▲', ha='center', va='top', fontsize=4.5, color='white')
+  if np.isnan(kept_fraction(explanation.result)).all():
+    axes.text(0.5, 0.5, 'no evidence', transform=axes.transAxes, ha='center', fontsize=6.5)
   axes.set_yticks([0, 0.5, 1])
   axes.set_yticklabels(['0', '½', '1'])
   axes.set_xticks(np.arange(len(heights)))
@@ -102,7 +115,7 @@ def extremal_mask(explanation: Explanation) -> Figure:
   area = float(explanation.result.areas[best])
   picture = explanation.picture
   mask = enlarge(explanation.result.masks[0, best], picture.shape)
-  title = f'a* = {percent(area)}' if reached else f'{percent(area)}: no area reaches $\\Phi_0$'
+  title = f'a* = {percent(area)}' if reached else f'{percent(area)}, no a*'
   with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(3 * 2.0 * picture.shape[1] / picture.shape[0], 2.2))
     panels = figure.subplots(1, 3, gridspec_kw={'wspace': 0.04})
@@ -114,7 +127,9 @@ def extremal_mask(explanation: Explanation) -> Figure:
     panels[2].imshow(dimmed.astype(np.uint8))
     panels[2].contour(mask, levels=[0.5], colors='white', linewidths=1.2)
     fraction = kept_fraction(explanation.result, np.inf)[0, best]
-    panels[2].set_title(f'{fraction:.0%} of the score kept', pad=4)
+    kept_share = '' if np.isnan(fraction) else f'{percent(float(fraction), 0)} of the score kept'
+    panels[2].set_title(kept_share, pad=4)
+    _note(figure, explanation)
     for axes in panels:
       bare(axes)
   return figure

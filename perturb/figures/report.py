@@ -14,6 +14,7 @@ from skimage import measure
 from perturb.figures.extremal import shown_area
 from perturb.figures.style import enlarge
 from perturb.methods.area_growth import kept_fraction
+from perturb.store.doubts import in_words
 from perturb.store.explanations import Explanation
 
 
@@ -67,6 +68,8 @@ def _item(explanation: Explanation) -> dict[str, Any]:
     'scores': numbers(result.scores[0]),
     'deleted': numbers(result.deleted_scores[0]),
     'kept': numbers(kept_fraction(result, np.inf)[0]),
+    'doubts': in_words(explanation.doubts, result.areas),
+    'rank': explanation.rank,
     'full': float(result.full_score[0]),
     'blank': float(result.blank_score[0]),
     'picture': _picture(explanation.picture),

@@ -30,6 +30,30 @@ class BlankScores(AreaScores, Protocol):
   def blank_score(self) -> Array: ...
 
 
+SATURATION = 1.25  # Where the bars of the area growth end.
+# A mask may move the score by this many times what the whole image adds to a blank one.
+MOST_MOVED = 2.0
+
+
+def has_evidence(result: BlankScores) -> np.ndarray:
+  """Whether the image speaks for the class so much that a share of its score means something.
+
+  That is where Phi_0, the score of the image, is above Phi_min, that of the blank one, and no mask
+  takes the score further from Phi_min than twice that. Where a class is not in the image, the masks
+  that raise its score most show what would be mistaken for it.
+
+  Args:
+    result: of any game.
+
+  Returns:
+    `[B]` booleans.
+  """
+  blank = np.asarray(result.blank_score)
+  rise = np.asarray(result.full_score) - blank
+  moved = np.abs(np.asarray(result.scores) - blank[:, None]).max(axis=1)
+  return (rise > 0) & (moved <= MOST_MOVED * rise)
+
+
 def smallest_area(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
   """a* = min{a : Phi(m_a (x) x) >= Phi_0} (eq. 3), Phi_0 = tau Phi(x).
 
@@ -38,10 +62,13 @@ def smallest_area(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
     fraction: tau, the share of Phi(x) that is to be reached.
 
   Returns:
-    `[B]`: a*, or NaN where no area asked for reaches Phi_0.
+    `[B]`: a*, or NaN where no area asked for reaches Phi_0, and where the result has a blank score
+    but the image no evidence for the class (see `has_evidence`).
   """
   threshold = fraction * np.asarray(result.full_score)[:, None]
   reached = np.asarray(result.scores) >= threshold
+  if hasattr(result, 'blank_score'):
+    reached &= has_evidence(result)[:, None]
   smallest = np.where(reached, np.asarray(result.areas), np.inf).min(axis=1)
   return np.where(np.isinf(smallest), np.nan, smallest)
 
@@ -65,7 +92,7 @@ def is_monotonic(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
   return np.all((np.diff(scores, axis=1) >= 0) | ~both_below, axis=1)
 
 
-def kept_fraction(result: BlankScores, saturation: float = 1.25) -> np.ndarray:
+def kept_fraction(result: BlankScores, saturation: float = SATURATION) -> np.ndarray:
   """v = min((Phi(m_a (x) x) - Phi_min) / (Phi_0 - Phi_min), 1.25), the bars of the area growth.
 
   Source: supplement eq. 1, which prints `max` where its text says that the bar saturates.
@@ -75,9 +102,9 @@ def kept_fraction(result: BlankScores, saturation: float = 1.25) -> np.ndarray:
     saturation: the largest value of v; `np.inf` for none.
 
   Returns:
-    `[B, A]`; NaN where Phi_min equals Phi_0, the score of the image.
+    `[B, A]`; NaN where the image has no evidence for the class (see `has_evidence`).
   """
   blank = np.asarray(result.blank_score)[:, None]
   rise = np.asarray(result.full_score)[:, None] - blank
-  rise = np.where(rise == 0, np.nan, rise)
+  rise = np.where(has_evidence(result)[:, None], rise, np.nan)
   return np.minimum((np.asarray(result.scores) - blank) / rise, saturation)

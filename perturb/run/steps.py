@@ -15,17 +15,24 @@ from perturb.store.arrays import Field
 
 ON_THE_HOST = ('lime', 'minimal_image')  # Their superpixels are found outside compiled programs.
 
-PREDICTION = {'target': Field('int32'), 'score': Field(), 'probability': Field()}
+PREDICTION = {
+  'target': Field('int32'),
+  'score': Field(),
+  'probability': Field(),
+  'rank': Field('int32'),
+}
 
 
 def predict(net: Callable[[jax.Array], jax.Array], share: Share) -> dict[str, jax.Array]:
-  """The class that is explained, its score and its probability: `[n]` each."""
+  """The class that is explained, its score, probability and rank among the classes: `[n]` each."""
   scores = class_scores(net(share['x']))
   target = jnp.where(share['target'] < 0, jnp.argmax(scores, axis=1), share['target'])
   each = jnp.arange(target.shape[0])
+  score = scores[each, target]
   return {
     'target': target,
-    'score': scores[each, target],
+    'score': score,
+    'rank': 1 + jnp.sum(scores > score[:, None], axis=1, dtype=jnp.int32),
     'probability': jax.nn.softmax(scores)[each, target],
   }
 

@@ -9,16 +9,20 @@ from perturb.methods.area_growth import kept_fraction, smallest_area
 from perturb.methods.extremal import ExtremalResult, render_masks
 from perturb.methods.extremal_solvers import Settings, lattice_shape
 from perturb.store.arrays import Field, Group, read_attributes
+from perturb.store.doubts import doubts_of, game_value
 from perturb.store.manifest import group_shape, names_by_row
 from perturb.store.results import Results
 
 PER_IMAGE = ('full_score', 'blank_score')
+CHEAP = 'grad_cam_value'  # What the game maximises, of the largest pixels of Grad-CAM.
 PER_AREA = ('mean_area', 'share_area', 'scores', 'deleted_scores', 'binary_scores')
 _NUMBERS = (*PER_IMAGE, *PER_AREA)
+_BESIDE = ('mean_area', 'share_area', 'binary_scores', 'probability')
 
 SCORES = (
-  'image', 'class', 'target', 'label', 'area', 'mean_area', 'share_area', 'score',
-  'deleted_score', 'binary_score', 'full_score', 'blank_score', 'kept', 'smallest_area',
+  'image', 'class', 'target', 'label', 'probability', 'rank', 'area', 'mean_area', 'share_area',
+  'score', 'deleted_score', 'binary_score', 'full_score', 'blank_score', 'kept', 'smallest_area',
+  'doubt',
 )  # fmt: skip
 
 
@@ -30,10 +34,12 @@ class Explanation(NamedTuple):
     class_name: of the class that was explained.
     target: its index.
     probability: its softmax probability in the unperturbed image; NaN for a channel of a layer.
+    rank: its place among all classes by their score, 1 for the first; -1 where it is not known.
     image: uint8 `[H, W, 3]`, what the network saw, before its normalisation.
     picture: uint8 `[2H, 2W, 3]`, the same at twice the resolution.
     blurred: uint8 `[H, W, 3]`, the fully perturbed image.
     threshold: tau of a*'s lower bound Phi_0 = tau Phi(x).
+    doubts: why not to trust it at each area, '' if nothing speaks against it.
     result: arrays as numpy, with B = 1.
   """
 
@@ -41,10 +47,12 @@ class Explanation(NamedTuple):
   class_name: str
   target: int
   probability: float
+  rank: int
   image: np.ndarray
   picture: np.ndarray
   blurred: np.ndarray
   threshold: float
+  doubts: list[str]
   result: ExtremalResult
 
 
@@ -54,8 +62,10 @@ def fields(shape: tuple[int, int], areas: int, settings: Settings) -> dict[str, 
   return {
     'target': Field('int32'),
     'probability': Field(),
+    'rank': Field('int32'),
     **{name: Field() for name in PER_IMAGE},
     **{name: Field('float32', ('area',), (areas,)) for name in PER_AREA},
+    CHEAP: Field('float32', ('area',), (areas,)),
     'parameters': Field('float32', ('area', 'row', 'column'), (areas, *lattice)),
   }
 
@@ -100,44 +110,81 @@ class Explanations(Results, Mapping[str, ExtremalResult]):
     arrays['parameters'] = parameters[one : one + 1]
     return ExtremalResult(**arrays)
 
+  def doubts(self, name: str, threshold: float, game: str) -> list[str]:
+    """Why not to trust the explanation of an image, at each area; '' if nothing speaks against it.
+
+    Args:
+      name: of the image.
+      threshold: tau of a*.
+      game: 'preserve', 'delete' or 'hybrid'.
+
+    Raises:
+      UserError: for an image that is not there, with its near matches.
+    """
+    group, row = self.place(name)
+    return _doubts(_scores(group, [row]), threshold, game)[0]
+
   def rows(
-    self, names: Sequence[str], threshold: float, class_name: Callable[[int], str]
+    self, names: Sequence[str], threshold: float, game: str, class_name: Callable[[int], str]
   ) -> Iterator[tuple[Any, ...]]:
     """A row of `SCORES` for each image and area, by groups.
 
     Args:
       names: of images that are done.
       threshold: tau of a*.
+      game: 'preserve', 'delete' or 'hybrid'.
       class_name: index of a class -> its name.
     """
     wanted = set(names)
     for group, by_row in names_by_row(self.manifest.entries).items():
       chosen = {row: name for row, name in by_row.items() if name in wanted}
-      yield from self._rows_of(self.groups[group], chosen, threshold, class_name)
+      yield from self._rows_of(self.groups[group], chosen, threshold, game, class_name)
 
   def _rows_of(
-    self, group: Group, names: dict[int, str], threshold: float, class_name: Callable[[int], str]
+    self,
+    group: Group,
+    names: dict[int, str],
+    threshold: float,
+    game: str,
+    class_name: Callable[[int], str],
   ) -> Iterator[tuple[Any, ...]]:
-    areas = group.read('area')
-    values = {field: group.read(field) for field in (*_NUMBERS, 'target', 'label')}
-    scores = _Scores(areas, values['scores'], values['full_score'], values['blank_score'])
+    scores = _scores(group, slice(None))
+    values = scores._asdict() | {name: group.read(name) for name in ('target', 'label', *_BESIDE)}
+    values |= {'rank': group.read('rank') if 'rank' in group else np.full(len(scores.scores), -1)}
     kept, smallest = kept_fraction(scores, np.inf), smallest_area(scores, threshold)
+    doubts = _doubts(scores, threshold, game)
     for row, name in names.items():
-      target = int(values['target'][row])
-      for i, area in enumerate(areas):
+      target, rank = int(values['target'][row]), int(values['rank'][row])
+      for i, area in enumerate(scores.areas):
         numbers = [values[field][row, i] for field in PER_AREA]
         numbers += [values[field][row] for field in PER_IMAGE]
         numbers += [kept[row, i], smallest[row]]
         yield (
-          name, class_name(target), target, int(values['label'][row]), f'{area:g}',
-          *(f'{number:.6g}' for number in numbers),
+          name, class_name(target), target, int(values['label'][row]),
+          f'{values["probability"][row]:.6g}', rank if rank > 0 else '', f'{area:g}',
+          *(f'{number:.6g}' for number in numbers), doubts[row][i],
         )  # fmt: skip
 
 
 class _Scores(NamedTuple):
-  """Scores of all images of a group; see `ExtremalResult`."""
+  """Scores of some images of a group; see `ExtremalResult`."""
 
   areas: np.ndarray
   scores: np.ndarray
+  deleted_scores: np.ndarray
   full_score: np.ndarray
   blank_score: np.ndarray
+  cheap: np.ndarray
+
+
+def _scores(group: Group, rows: slice | Sequence[int]) -> _Scores:
+  names = ('scores', 'deleted_scores', 'full_score', 'blank_score')
+  read = {name: group.read(name, rows) for name in names}
+  unknown = np.full(read['scores'].shape, np.nan)  # In results of before it was computed.
+  cheap = group.read(CHEAP, rows) if CHEAP in group else unknown
+  return _Scores(areas=group.read('area'), cheap=cheap, **read)
+
+
+def _doubts(scores: _Scores, threshold: float, game: str) -> list[list[str]]:
+  values = game_value(game, scores.scores, scores.deleted_scores)
+  return doubts_of(scores, threshold, values, scores.cheap)

@@ -16,6 +16,7 @@ from perturb.figures import extremal as figures
 from perturb.figures import report
 from perturb.figures.style import png
 from perturb.methods.area_growth import kept_fraction, smallest_area
+from perturb.methods.class_activation import grad_cam
 from perturb.methods.extremal import (
   Game,
   Objective,
@@ -23,6 +24,7 @@ from perturb.methods.extremal import (
   extremal_perturbation,
   settings_of,
 )
+from perturb.methods.heatmap_regions import region_scores
 from perturb.nets import Pretrained, load
 from perturb.ops.perturbations import Perturbation, pyramid
 from perturb.run.experiment import Experiment, Shape, Share, Step, Targets, Values
@@ -33,7 +35,9 @@ from perturb.run.steps import predict
 from perturb.run.subjects import dataset_of
 from perturb.run.summary import sum_up
 from perturb.store import files
+from perturb.store.doubts import game_value, in_words
 from perturb.store.explanations import (
+  CHEAP,
   PER_AREA,
   PER_IMAGE,
   SCORES,
@@ -45,7 +49,10 @@ from perturb.store.results import RESULTS
 from perturb.store.workdir import VERSION, Workdir
 from perturb.tasks.checks import FREE, check_least, check_run
 
-TABLE = ('image', 'class', 'area asked', 'area got', 'score kept', 'a*', 'seconds')
+TABLE = (
+  *('image', 'class', 'probability', 'rank', 'area asked', 'area got'),
+  *('score kept', 'a*', 'seconds'),
+)
 GROWTH_ROWS = 8  # Pictures in figures/growth.png: the first ones of one shape.
 MEANS = ('mean_area', 'score', 'deleted_score', 'full_score', 'kept')  # In summary.json.
 
@@ -110,11 +117,13 @@ def experiment_of(
     target = predicted['target']
     chunk = _chunk(config, (x.shape[1], x.shape[2]), x.shape[0])
     result = extremal_perturbation(f, x, target, areas, key=key, chunk=chunk, **options)
-    unknown = jnp.full(x.shape[0], jnp.nan)
+    unknown = jnp.full(x.shape[0], jnp.nan, jnp.float32)
     return {
       'target': target,
+      'rank': predicted['rank'],
       'probability': unknown if config.layer else predicted['probability'],
       'parameters': result.parameters,
+      CHEAP: _cheap_values(f, x, target, areas, config, _perturbation(net, config)),
       **{name: getattr(result, name) for name in (*PER_IMAGE, *PER_AREA)},
     }
 
@@ -129,6 +138,26 @@ def experiment_of(
     attributes,
     {'area': ('area', np.asarray(areas, np.float32))},
   )
+
+
+def _cheap_values(
+  f: Pretrained,
+  x: jax.Array,
+  target: jax.Array,
+  areas: Sequence[float],
+  config: ml_collections.ConfigDict,
+  perturbation: dict[str, Any],
+) -> jax.Array:
+  """What the game maximises, of the largest pixels of Grad-CAM: `[n, A]`.
+
+  It takes a pass back, and two forward for each area.
+  """
+  if config.layer and len(f.shapes([config.layer], x)[config.layer].shape) != 4:
+    return jnp.full((x.shape[0], len(areas)), jnp.nan, jnp.float32)  # It has no positions.
+  heatmap = grad_cam(f, x, target, config.layer or None)
+  blanked = pyramid(x, normalised=config.mode != 'torchray', **perturbation)[..., 0, :, :, :]
+  found = region_scores(f, x, target, heatmap, areas, blanked)
+  return game_value(config.game, found.scores, found.deleted_scores)
 
 
 def _wrong(results: Values, index: int) -> str:
@@ -152,10 +181,12 @@ def explanation(
     class_name(net, config, target),
     target,
     float(stored.field(shown.name, 'probability')),
+    int(stored.field(shown.name, 'rank')),
     shown.image,
     shown.picture,
     net.to_image(np.asarray(blank)),
     config.threshold,
+    stored.doubts(shown.name, config.threshold, config.game),
     stored[shown.name],
   )
 
@@ -193,12 +224,12 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
 
 
 def _counted(rows: Iterable[Row], totals: dict[str, np.ndarray]) -> Iterator[Row]:
-  """The rows of scores as they are, while area -> (count, sums of `MEANS`) is filled."""
+  """The rows of scores as they are, while area -> (counts, sums) `[2, MEANS]` is filled."""
   columns = [SCORES.index(name) for name in MEANS]
   for row in rows:
-    numbers = np.array([1.0, *(float(row[column]) for column in columns)])
+    numbers = np.array([float(row[column]) for column in columns])
     area = row[SCORES.index('area')]
-    totals[area] = totals.get(area, 0) + numbers
+    totals[area] = totals.get(area, 0) + np.stack([np.isfinite(numbers), np.nan_to_num(numbers)])
     yield row
 
 
@@ -207,11 +238,14 @@ def _tabulate(
 ) -> list[dict[str, Any]]:
   """Writes the table of scores; returns its means over the images, by area."""
   config, totals = folder.config, dict[str, np.ndarray]()
-  rows = stored.rows(names, config.threshold, lambda target: class_name(net, config, target))
+  rows = stored.rows(
+    names, config.threshold, config.game, lambda target: class_name(net, config, target)
+  )
   files.write_table(folder.path / 'scores.csv', SCORES, _counted(rows, totals))
   return [
-    {'area': float(area), **dict(zip(MEANS, (sums[1:] / sums[0]).tolist(), strict=True))}
-    for area, sums in totals.items()
+    {'area': float(area)}
+    | {name: s / n if n else None for name, n, s in zip(MEANS, counts, sums, strict=True)}
+    for area, (counts, sums) in totals.items()
   ]
 
 
@@ -219,6 +253,9 @@ def _print(explanations: Sequence[Explanation], stored: Explanations) -> None:
   rows = [row for one in explanations for row in _table(one, stored.seconds(one.name))]
   if rows:
     print(format_table(TABLE, rows))
+  for one in explanations:
+    for line in in_words(one.doubts, one.result.areas):
+      print(f'do not trust {one.name}: {line}')
 
 
 def _table(explanation: Explanation, seconds: float) -> list[tuple[Any, ...]]:
@@ -230,9 +267,11 @@ def _table(explanation: Explanation, seconds: float) -> list[tuple[Any, ...]]:
     (
       explanation.name,
       explanation.class_name,
+      '-' if np.isnan(explanation.probability) else f'{explanation.probability:.3f}',
+      explanation.rank if explanation.rank > 0 else '-',
       f'{area:g}',
       f'{result.mean_area[0, i]:.4f}',
-      f'{kept[i]:.2f}',
+      '-' if np.isnan(kept[i]) else f'{kept[i]:.2f}',
       star,
       f'{seconds / len(result.areas):.1f}',
     )
