@@ -10,6 +10,7 @@ import jax
 import ml_collections
 
 from perturb.errors import UserError
+from perturb.nested import flatten
 from perturb.store import files
 
 VERSION = '0.1.0'  # Of this package; recorded with every run.
@@ -87,13 +88,3 @@ class Workdir:
 def _decides(name: str, config: dict[str, Any]) -> bool:
   """Whether results depend on a field: labels once went by rank where the numbers agreed."""
   return name == 'labels' and config.get('target') == 'label'
-
-
-def flatten(fields: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-  """Nested fields by their dotted names."""
-  flat: dict[str, Any] = {}
-  for name, value in fields.items():
-    flat |= (
-      flatten(value, f'{prefix}{name}.') if isinstance(value, dict) else {prefix + name: value}
-    )
-  return flat
