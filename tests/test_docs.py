@@ -171,7 +171,7 @@ def test_every_command_is_understood(document, monkeypatch):
       continue
     names = {w.split('=')[0].removeprefix('--') for w in rest if w.startswith('--')}
     own = {re.sub('^no(?=dry_run)', '', name) for name in names if not name.startswith('config.')}
-    assert own <= flags_of(module), line
+    assert own <= {'help', *flags_of(module)}, line
     if module == 'perturb.main':
       check_config(words, line)
     elif option(words, 'config'):
