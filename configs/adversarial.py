@@ -18,6 +18,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.seed = 0  # Of the split, as the network was trained, and of the classifiers.
 
   config.epsilon = 64.0  # Grey levels; 8 in the paper, for photographs.
+  # Whose heatmaps a classifier is to tell examples by; see docs/methods.md.
   config.methods = (
     'meaningful_perturbation',
     'gradient',

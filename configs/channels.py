@@ -14,9 +14,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.areas = ()  # Numbers of channels kept; () for the paper's.
   config.game = 'preserve'  # 'preserve', 'delete' or 'hybrid'.
   config.iterations = 300  # Of the attribution.
-  config.learning_rate = 1e-2
+  config.learning_rate = 1e-2  # Of its SGD, in the units of the masks.
   config.area_weight = 1500.0  # lambda, reached after `ramp` iterations.
-  config.ramp = 150
+  config.ramp = 150  # Iterations.
 
   config.steps = 512  # Of the feature inversions.
   config.seed = 0  # Of their start and of the views.

@@ -17,12 +17,14 @@ def subjects() -> ml_collections.ConfigDict:
   config.network = 'efficientnet_lite0'  # A name of perturb.nets.NETWORKS, or a saved one's folder.
   config.weights = ''  # Path of a .pth or .safetensors file; '' for the package's; 'random'.
   config.preprocessing = ''  # 'imagenet', 'caffe', ...; '' for the usual one of the network.
-  config.class_names = ''  # Path of a text file, a class a line; '' for ImageNet's.
+  # Path of a text file, a class a line; '' for the names saved with the network; without such,
+  # ImageNet's for 1000 classes, the digits for 10, 'class 0', 'class 1', ... for another number.
+  config.class_names = ''
   return config
 
 
 def add_run(config: ml_collections.ConfigDict) -> None:
-  """Adds how a run goes through its pictures."""
+  """How a run goes through its pictures."""
   config.batch = 0  # Images that a device explains in one call; 0: as many as suit it.
   config.workers = 4  # Threads of each process that read and resize pictures.
   config.figures = 16  # Pictures drawn, and written as files of their own: the first ones.

@@ -35,7 +35,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.references = 'astronaut, camera, motorcycle_left, rocket'  # Of expected_gradients.
 
-  # By which methods: see perturb/methods/registry.py. 'meta:' before a name is meta-saliency,
+  # By which methods: see docs/methods.md. 'meta:' before a name is meta-saliency,
   # 'layers:' combines several layers (here those of the default network).
   config.methods = METHODS
   config.options = ml_collections.ConfigDict(

@@ -34,5 +34,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.chunk = 0  # Problems solved side by side; 0: as many as suit the machine.
 
   common.add_run(config)
+
+  # The smallest area.
   config.threshold = 1.0  # a* is the smallest area that keeps this part of the score.
   return config

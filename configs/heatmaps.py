@@ -10,12 +10,12 @@ def get_config() -> ml_collections.ConfigDict:
   config = common.subjects()
   config.task = 'heatmaps'
 
-  config.method = 'grad_cam'  # See perturb/methods/registry.py; 'meta:' and 'layers:' too.
-  # Its arguments, each of which can be set: --config.options.layer=blocks.9
+  config.method = 'grad_cam'  # See docs/methods.md; 'meta:' and 'layers:' too.
+  # Its arguments, each of which can be set: --config.options.layer=blocks.9; see docs/options.md.
   config.options = ml_collections.ConfigDict()
   config.references = 'astronaut, camera, motorcycle_left, rocket'  # Of expected_gradients.
 
-  # Here `fit` can also be 'aspect'.
+  # How pictures are fitted: here `fit` can also be 'aspect'.
   config.multiple = 16  # With 'aspect', longer sides are cropped to a multiple of so many pixels.
   common.add_run(config)
   config.batch = 16  # Images that a device explains in one call.

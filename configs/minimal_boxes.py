@@ -10,6 +10,7 @@ def get_config() -> ml_collections.ConfigDict:
   config = common.subjects()
   config.task = 'minimal_boxes'
 
+  # Whose boxes are compared; see docs/methods.md.
   config.methods = (
     'meaningful_perturbation',
     'gradient',

@@ -13,7 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.methods = ('meaningful_perturbation',)  # One, whose heatmap is 1 - mask.
   config.options = ml_collections.ConfigDict()  # Method -> its arguments.
   config.thresholds = tuple(round(0.05 * i, 2) for i in range(20))  # alpha.
-  config.perturbations = ('blur', 'constant', 'noise')
+  config.perturbations = ('blur', 'constant', 'noise')  # What a mask's region becomes, in turn.
   config.mode = 'paper'  # 0 is the fully perturbed image; 'released': the image under its mask.
   config.sigma_max = 10.0  # Of the blur, in pixels.
   config.noise = 1.0  # Standard deviation, in the units of the network's input.

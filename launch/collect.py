@@ -6,7 +6,7 @@ import pathlib
 from typing import Any, NamedTuple
 
 from perturb.errors import UserError
-from perturb.store.workdir import flatten
+from perturb.nested import flatten
 
 
 class Finished(NamedTuple):

@@ -9,7 +9,7 @@ import sys
 from typing import Any, NamedTuple
 
 from perturb.errors import UserError, did_you_mean
-from perturb.store.workdir import flatten
+from perturb.nested import flatten
 
 
 class Job(NamedTuple):

@@ -8,12 +8,14 @@ import sys
 from typing import Any
 
 from absl import app, flags
-import jax
 from ml_collections import ConfigDict, config_flags
 
 from perturb.console import quiet
 from perturb.errors import UserError, did_you_mean
 from perturb.memory import keep_freed_memory
+from perturb.nested import flatten
+from perturb.usage import text
+from perturb.usage.flags import flag_help, in_one_line, leave_with, without_help
 
 CACHE = flags.DEFINE_string(
   'compilation_cache',
@@ -32,26 +34,37 @@ PROCESS = flags.DEFINE_integer('process', 0, 'Which one this is, from 0.', lower
 
 
 Task = Callable[[ConfigDict, str], int]  # Of (config, workdir); how many items failed.
+COMMAND = 'python -m perturb.main --config=configs/NAME.py --workdir=FOLDER [--config.FIELD=VALUE]'
+GROUPS = {  # Title -> flags, for `--help`.
+  'Flags': ('config', 'workdir', 'compilation_cache'),
+  'Several processes, which share the images of a run': (
+    'distributed',
+    'coordinator',
+    'processes',
+    'process',
+  ),
+}
 
 
-def start(tasks: Mapping[str, Task]) -> None:
+def start(load_tasks: Callable[[], Mapping[str, Task]]) -> None:
   """Parses the command line and runs the task that its config names; ends the process.
 
-  The exit status is 0 if nothing failed, and 1 otherwise.
+  The exit status is 0 if nothing failed, and 1 otherwise. JAX is not imported before the flags are
+  known to be right: a mistake in them, and `--help`, are answered at once.
 
   Args:
-    tasks: name, the config's field `task` -> what runs it.
+    load_tasks: gives name, the config's field `task` -> what runs it.
   """
   config = config_flags.DEFINE_config_file(
-    'config', None, 'The experiment: configs/extremal.py, ...'
+    'config', None, 'File of the experiment, such as configs/extremal.py.'
   )
   workdir = flags.DEFINE_string('workdir', None, 'Folder for results, figures and the report.')
 
   def main(_: list[str]) -> None:
-    start_jax()
     try:
+      start_jax()
       join_processes()
-      failed = _task_of(config.value, tasks)(config.value, str(workdir.value))
+      failed = _task_of(config.value, load_tasks())(config.value, str(workdir.value))
     except UserError as error:
       raise SystemExit(f'error: {error}') from error
     except KeyboardInterrupt:
@@ -73,18 +86,29 @@ def _check(config: flags.FlagHolder, workdir: flags.FlagHolder, rest: list[str])
   for flag in (config, workdir):
     if not flag.value:
       raise UserError(
-        f'--{flag.name} is required; try --config=configs/extremal.py --workdir=runs/extremal'
+        f'--{flag.name} is required; try --config=configs/extremal.py --workdir=runs/extremal, '
+        'or --help'
       )
-  path = config_flags.get_config_filename(flags.FLAGS[config.name]).split(':')[0]
-  if not os.path.isfile(path):
-    raise UserError(f'--config={path}: no such file')
-  config.value.lock()  # Reading a config that failed to load says why.
+  _check_file(config)
   if PROCESSES.value > 1 and not COORDINATOR.value:
     raise UserError('--processes needs --coordinator=host:port, that of process 0')
   if PROCESS.value >= PROCESSES.value:
     raise UserError(f'--process={PROCESS.value} is one of 0 to {PROCESSES.value - 1}')
   if rest:
     raise UserError(f'{rest[0]!r} is not understood; a flag is written --name=value')
+
+
+def _check_file(config: flags.FlagHolder) -> str:
+  """The path of the config, which is there and has been read."""
+  path = config_flags.get_config_filename(flags.FLAGS[config.name]).split(':')[0]
+  if not os.path.isfile(path):
+    known = [f'configs/{file.name}' for file in text.config_files()]
+    hint = did_you_mean(path, known, limit=2)
+    if path in known:
+      hint = f'; it is in {text.ROOT}, where commands start'
+    raise UserError(f'--config={path}: no such file{hint}')
+  config.value.lock()  # Reading a config that failed to load says why.
+  return path
 
 
 def _options_in(argv: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -103,7 +127,7 @@ def _options_in(argv: list[str]) -> tuple[list[str], dict[str, str]]:
 
 def _set_options(config: ConfigDict | None, options: Mapping[str, str]) -> None:
   """Sets options by their dotted names; their texts are read as Python's literals, or as texts."""
-  for name, text in options.items():
+  for name, value in options.items():
     *path, last = name.split('.')
     if config is None or path[0] not in config:
       raise UserError(f'the config has no field {path[0]!r}')
@@ -115,7 +139,7 @@ def _set_options(config: ConfigDict | None, options: Mapping[str, str]) -> None:
         here = here[part]
         if not isinstance(here, ConfigDict):
           raise UserError(f'--config.{name}: {part} has a value and no options')
-      here[last] = _literal(text)
+      here[last] = _literal(value)
 
 
 def _literal(text: str) -> Any:
@@ -130,29 +154,26 @@ def parser(config: flags.FlagHolder, workdir: flags.FlagHolder) -> Callable[[lis
 
   def parse(argv: list[str]) -> list[str]:
     argv, options = _options_in(argv)
+    argv, helped = without_help(argv)
     sys.argv[:] = argv  # Where config_flags looks for fields.
-    try:
+    with in_one_line():
+      if helped and not any(word.startswith('--config') for word in argv):
+        leave_with(text.page(COMMAND, {title: flag_help(names) for title, names in GROUPS.items()}))
       rest = flags.FLAGS(argv)
       _set_options(config.value, options)
+      if helped:
+        path = _check_file(config)
+        leave_with(text.config_page(path, flatten(config.value.to_dict(), empty=True)))
       _check(config, workdir, rest[1:])
       return rest
-    except AttributeError as error:
-      if "no attribute 'get_config'" in str(error):
-        line = 'error: the file of --config is no experiment: it has no get_config()'
-        raise SystemExit(line) from error
-      # An unknown field: «'area'\nDid you mean "areas" ...».
-      name, *near = re.findall(r'\w+(?=\\*["\'])', str(error))
-      hint = f'; did you mean {near[0]!r}?' if near else ''
-      raise SystemExit(f'error: the config has no field {name!r}{hint}') from error
-    except (UserError, flags.Error, OSError, TypeError, ValueError, KeyError) as error:
-      line = ' '.join(str(error).strip('"').split())
-      raise SystemExit(f'error: {line}') from error
 
   return parse
 
 
 def start_jax() -> None:
   """Uses the compilation cache, quietly, and memory that is not given back."""
+  import jax  # Here: it takes half a second.
+
   quiet()
   keep_freed_memory()
   if CACHE.value:
@@ -166,6 +187,8 @@ def join_processes() -> None:
   Raises:
     UserError: if they do not find each other.
   """
+  import jax
+
   try:
     if PROCESSES.value > 1:
       jax.distributed.initialize(COORDINATOR.value, PROCESSES.value, PROCESS.value)

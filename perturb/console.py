@@ -37,6 +37,17 @@ def duration(seconds: float) -> str:
   return f'{seconds / 60:.0f} min' if seconds < 7200 else f'{seconds / 3600:.1f} h'
 
 
+def percent(share: float) -> str:
+  """0.05 -> '5 %', 0.0125 -> '1.25 %', 1 / 3 -> '33.3 %': three digits, none of them idle."""
+  return f'{percentage(share)} %'
+
+
+def percentage(share: float) -> str:
+  """As `percent`, where an axis or a column says what the number is."""
+  value = round(100 * share, 2)
+  return f'{value:.0f}' if abs(value) >= 1000 else f'{value:.3g}'
+
+
 class Progress:
   """A bar on a terminal, plain lines on stderr otherwise.
 

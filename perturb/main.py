@@ -3,8 +3,17 @@
 What it does is in what `perturb.tasks.registry` names, which notebooks and tests import.
 """
 
-from perturb.command_line import start
-from perturb.tasks.registry import TASKS
+from collections.abc import Mapping
+
+from perturb.command_line import Task, start
+
+
+def tasks() -> Mapping[str, Task]:
+  """Every task by name. They are imported here, after the flags have been checked."""
+  from perturb.tasks.registry import TASKS
+
+  return TASKS
+
 
 if __name__ == '__main__':
-  start(TASKS)
+  start(tasks)

@@ -17,6 +17,7 @@ from perturb import METHODS
 from perturb.nets import NETWORKS
 from perturb.tasks.registry import TASKS
 from tests import commands as processes
+from tests import option_tables
 from tests.conftest import CACHE
 from tests.test_architecture import FLOORS
 
@@ -140,7 +141,8 @@ def test_every_link_leads_somewhere(document):
 
 def config_of(words):
   """The config of a command, parsed as `perturb.main` parses it: each field with its type."""
-  arguments = [words[0], *(w for w in words if re.match(r'--config[.=]', w))]
+  named = r'--config(=|\.(?!(options|settings)\.))'  # The options are checked by the task.
+  arguments = [words[0], *(w for w in words if re.match(named, w))]
   values = flags.FlagValues()
   config_flags.DEFINE_config_file('config', flag_values=values, sys_argv=arguments)
   values(arguments)
@@ -169,7 +171,7 @@ def test_every_command_is_understood(document, monkeypatch):
       continue
     names = {w.split('=')[0].removeprefix('--') for w in rest if w.startswith('--')}
     own = {re.sub('^no(?=dry_run)', '', name) for name in names if not name.startswith('config.')}
-    assert own <= flags_of(module), line
+    assert own <= {'help', *flags_of(module)}, line
     if module == 'perturb.main':
       check_config(words, line)
     elif option(words, 'config'):
@@ -214,6 +216,11 @@ def test_every_method_is_described_with_its_source():
     assert re.search(rf'^\| \[`{name}`\]\(#', text, re.MULTILINE), name
     source = method.function.__module__.replace('.', '/') + '.py'
     assert f'](../{source})' in text, source
+
+
+def test_every_option_is_described_as_it_is():
+  """Type, default and meaning: written by `python -m tests.option_tables`."""
+  assert read('docs/options.md') == option_tables.page()
 
 
 def test_every_network_is_described():

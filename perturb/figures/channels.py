@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 import numpy as np
 
 from perturb.figures.heatmaps import colour
-from perturb.figures.style import BLANK, KEPT, PANEL, STYLE, WHOLE, bare
+from perturb.figures.style import BLANK, KEPT, PANEL, STYLE, WHOLE, bare, title
 from perturb.methods.channels import ChannelResult
 
 
@@ -29,10 +29,10 @@ def channel_panels(
       (inversions[0], 'inversion, all channels'),
       (inversions[1], f'inversion, {result.areas[best]:g} channels'),
     )
-    for i, (panel, title) in enumerate(panels):
+    for i, (panel, text) in enumerate(panels):
       axes = figure.add_subplot(grid[0, i])
       axes.imshow(panel)
-      axes.set_title(title, fontsize=7, pad=3)
+      title(axes, text, 7)
       bare(axes)
     axes = figure.add_subplot(grid[0, 4])
     areas, scores = np.asarray(result.areas), np.asarray(result.scores)[0]

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
 
+from perturb.console import percent, percentage
 from perturb.figures.style import (
   BLANK,
   KEPT,
@@ -16,7 +17,8 @@ from perturb.figures.style import (
   WHOLE,
   bare,
   enlarge,
-  percent,
+  side_title,
+  title,
 )
 from perturb.methods.area_growth import SATURATION, kept_fraction, smallest_area
 from perturb.store.doubts import in_words
@@ -76,7 +78,7 @@ def _bars(axes: Axes, explanation: Explanation) -> None:
   axes.set_yticks([0, 0.5, 1])
   axes.set_yticklabels(['0', '½', '1'])
   axes.set_xticks(np.arange(len(heights)))
-  axes.set_xticklabels([f'{100 * a:g}' for a in explanation.result.areas])
+  axes.set_xticklabels([percentage(float(a)) for a in explanation.result.areas])
   axes.tick_params(length=2, pad=1.5, labelsize=6)
   axes.spines['bottom'].set_visible(False)
 
@@ -93,7 +95,7 @@ def area_growth(explanations: Sequence[Explanation]) -> Figure:
       best, reached = shown_area(explanation)
       axes = figure.add_subplot(grid[row, 0])
       axes.imshow(explanation.picture)
-      axes.set_title(explanation.class_name, fontsize=7, pad=3)
+      title(axes, explanation.class_name, 7)
       bare(axes)
       for i, area in enumerate(explanation.result.areas):
         axes = figure.add_subplot(grid[row, i + 1])
@@ -115,20 +117,20 @@ def extremal_mask(explanation: Explanation) -> Figure:
   area = float(explanation.result.areas[best])
   picture = explanation.picture
   mask = enlarge(explanation.result.masks[0, best], picture.shape)
-  title = f'a* = {percent(area)}' if reached else f'{percent(area)}, no a*'
+  found = f'a* = {percent(area)}' if reached else f'{percent(area)}, no a*'
   with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(3 * 2.0 * picture.shape[1] / picture.shape[0], 2.2))
     panels = figure.subplots(1, 3, gridspec_kw={'wspace': 0.04})
     panels[0].imshow(picture)
-    panels[0].set_title(explanation.class_name, pad=4)
+    title(panels[0], explanation.class_name, 9.6, pad=4)
     panels[1].imshow(kept(explanation, best))
-    panels[1].set_title(title, pad=4)
+    title(panels[1], found, 9.6, pad=4)
     dimmed = picture * (0.45 + 0.55 * mask[..., None])
     panels[2].imshow(dimmed.astype(np.uint8))
     panels[2].contour(mask, levels=[0.5], colors='white', linewidths=1.2)
     fraction = kept_fraction(explanation.result, np.inf)[0, best]
-    kept_share = '' if np.isnan(fraction) else f'{percent(float(fraction), 0)} of the score kept'
-    panels[2].set_title(kept_share, pad=4)
+    kept_share = '' if np.isnan(fraction) else f'{percent(float(fraction))} of the score kept'
+    title(panels[2], kept_share, 9.6, pad=4)
     _note(figure, explanation)
     for axes in panels:
       bare(axes)
@@ -145,18 +147,15 @@ def score_curves(explanation: Explanation) -> Figure:
     figure = Figure(figsize=(3.3, 2.3))
     axes = figure.subplots()
     full, blank = float(result.full_score[0]), float(result.blank_score[0])
-    for level, colour, text, shift in (
-      (full, WHOLE, 'whole image', 2),
-      (blank, BLANK, 'all perturbed', -8),
-    ):
+    for level, colour, text in ((full, WHOLE, 'whole image'), (blank, BLANK, 'all perturbed')):
       axes.axhline(level, color=colour, linewidth=0.9, linestyle=(0, (5, 2)))
       axes.annotate(
         text,
         (1, level),
-        xytext=(0, shift),
+        xytext=(3, 0),
         xycoords=('axes fraction', 'data'),
         textcoords='offset points',
-        ha='right',
+        va='center',
         color=colour,
         fontsize=7,
       )
@@ -181,7 +180,7 @@ def score_curves(explanation: Explanation) -> Figure:
     axes.set_xlim(0, 100)
     axes.margins(y=0.12)
     axes.set_xlabel('area of the region (%)')
-    axes.set_ylabel(f'score of “{explanation.class_name}”')
+    side_title(axes, f'score of “{explanation.class_name}”', 8, pad=4)
     axes.legend(
       loc='lower center',
       bbox_to_anchor=(0.46, 1.0),

@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.figure import Figure
 import numpy as np
 
-from perturb.figures.style import PANEL, STYLE, bare, enlarge
+from perturb.figures.style import PANEL, STYLE, bare, enlarge, side_title, title
 
 COLUMNS = 8  # Panels in a row, the picture included.
 CLIP = 99.5  # Percentile shown as the strongest value: single pixels do not decide.
@@ -88,7 +88,7 @@ def comparison(rows: Sequence[Row], methods: Sequence[str]) -> Figure:
     for r, row in enumerate(rows):
       axes = figure.add_subplot(grid[r * lines, 0])
       axes.imshow(row.picture)
-      axes.set_title(row.name, fontsize=6.5, pad=2.5)
+      title(axes, row.name, 6.5, pad=2.5)
       bare(axes)
       for m, method in enumerate(methods):
         if method not in row.panels:
@@ -96,7 +96,7 @@ def comparison(rows: Sequence[Row], methods: Sequence[str]) -> Figure:
         panel = row.panels[method]
         axes = figure.add_subplot(grid[r * lines + m // per_line, 1 + m % per_line])
         axes.imshow(colour(panel.heatmap, row.picture))
-        axes.set_title(panel.title, fontsize=6.5, pad=2.5)
+        title(axes, panel.title, 6.5, pad=2.5)
         if not np.isnan(panel.seconds):
           axes.text(
             0.97,
@@ -112,12 +112,12 @@ def comparison(rows: Sequence[Row], methods: Sequence[str]) -> Figure:
   return figure
 
 
-def sheet(pictures: Sequence[tuple[str, np.ndarray, np.ndarray]], title: str) -> Figure:
+def sheet(pictures: Sequence[tuple[str, np.ndarray, np.ndarray]], method: str) -> Figure:
   """Pictures in a row, and under each its heatmap by one method.
 
   Args:
     pictures: (class name, picture uint8 `[2H, 2W, 3]`, heatmap `[H, W]`), of one shape.
-    title: of the method.
+    method: its title.
   """
   aspect = pictures[0][1].shape[1] / pictures[0][1].shape[0]
   with matplotlib.rc_context(STYLE):
@@ -127,9 +127,9 @@ def sheet(pictures: Sequence[tuple[str, np.ndarray, np.ndarray]], title: str) ->
     )
     for (name, picture, heatmap), (above, below) in zip(pictures, axes.T, strict=True):
       above.imshow(picture)
-      above.set_title(name, fontsize=6.5, pad=2.5)
+      title(above, name, 6.5, pad=2.5)
       below.imshow(colour(heatmap, picture))
       bare(above)
       bare(below)
-    axes[1, 0].set_ylabel(title, fontsize=6.5, labelpad=2.5)
+    side_title(axes[1, 0], method, 6.5)
   return figure

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 import numpy as np
 
+from perturb.console import percent
 from perturb.evaluate.representativeness import Representativeness
 from perturb.figures.heatmaps import colour
-from perturb.figures.style import BLANK, KEPT, PANEL, REMOVED, STYLE, WHOLE, bare, percent
+from perturb.figures.style import BLANK, KEPT, PANEL, REMOVED, STYLE, WHOLE, bare, title
 
 COLOURS = (KEPT, REMOVED, WHOLE, BLANK, '#6741d9', '#0b7285', '#868e96', '#a61e4d')
 
@@ -31,12 +32,12 @@ def suppression_curves(
   values = np.concatenate([np.asarray(r.normalised) for r in results], axis=1)
   thresholds = results[0].thresholds
   with matplotlib.rc_context(STYLE):
-    figure = Figure(figsize=(PANEL * len(panels), PANEL * 2.6))
+    figure = Figure(figsize=(max(PANEL * len(panels), 3), PANEL * 2.6))
     grid = figure.add_gridspec(2, len(panels), height_ratios=[1, 1.35], wspace=0.05, hspace=0.28)
-    for i, (panel, title) in enumerate(panels):
+    for i, (panel, name) in enumerate(panels):
       axes = figure.add_subplot(grid[0, i])
       axes.imshow(panel)
-      axes.set_title(title, fontsize=6.5, pad=2.5)
+      title(axes, name, 6.5, pad=2.5)
       bare(axes)
     axes = figure.add_subplot(grid[1, :])
     for p, name in enumerate(results[0].perturbations):
@@ -46,7 +47,7 @@ def suppression_curves(
     axes.axhline(0, color='black', linewidth=0.5)
     axes.set_xlabel(r'threshold $\alpha$ of the simplified mask', fontsize=7, labelpad=1.5)
     axes.set_ylabel('normalised probability', fontsize=7)
-    axes.legend(frameon=False, fontsize=6.5)
+    axes.legend(frameon=False, fontsize=6.5, loc='upper left', bbox_to_anchor=(1, 1))
     _tidy(axes)
   return figure
 
@@ -62,7 +63,7 @@ def box_sizes(areas: Mapping[str, np.ndarray], suppressions: Sequence[float]) ->
     figure = Figure(figsize=(1.1 + 0.9 * len(suppressions), 2.1))
     axes = figure.add_subplot()
     width = 0.8 / len(areas)
-    for m, (title, values) in enumerate(areas.items()):
+    for m, (name, values) in enumerate(areas.items()):
       at = np.arange(len(suppressions)) + (m - (len(areas) - 1) / 2) * width
       axes.bar(
         at,
@@ -71,7 +72,7 @@ def box_sizes(areas: Mapping[str, np.ndarray], suppressions: Sequence[float]) ->
         yerr=100 * standard_error(values),
         error_kw={'linewidth': 0.7},
         color=COLOURS[m % len(COLOURS)],
-        label=title,
+        label=name,
       )
     axes.set_xticks(np.arange(len(suppressions)), [percent(s) for s in suppressions])
     axes.set_xlabel('suppression of the probability', fontsize=7, labelpad=1.5)
@@ -94,12 +95,12 @@ def interrogated(
     figure = Figure(figsize=(PANEL * 3.2, PANEL * 1.75 * len(rows)))
     grid = figure.add_gridspec(len(rows), 2, wspace=0.04, hspace=0.16)
     for r, (before, after, name, full, rest) in enumerate(rows):
-      for c, (panel, title) in enumerate(
-        ((before, f'{name}: {full:.3f}'), (after, f'box blurred: {rest:.3f}'))
+      for c, (panel, text) in enumerate(
+        ((before, f'{full:.3f}: {name}'), (after, f'box blurred: {rest:.3f}'))
       ):
         axes = figure.add_subplot(grid[r, c])
         axes.imshow(panel)
-        axes.set_title(title, fontsize=7, pad=3)
+        title(axes, text, 7)
         top, left, bottom, right = box
         axes.add_patch(
           Rectangle((left, top), right - left, bottom - top, fill=False, ec=BLANK, linewidth=0.8)
@@ -122,14 +123,14 @@ def marked_parts(
   with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(PANEL * 1.4 * columns, PANEL * 1.6 * lines))
     grid = figure.add_gridspec(lines, columns, wspace=0.04, hspace=0.18)
-    for i, (heat, picture, points, title) in enumerate(rows):
+    for i, (heat, picture, points, text) in enumerate(rows):
       axes = figure.add_subplot(grid[i // columns, i % columns])
       axes.imshow(colour(heat, picture))
       for p, part in enumerate(parts):
         at = [(x, y) for name, x, y in points if name == part]
         if at:
           axes.plot(*zip(*at, strict=True), 'o', color=COLOURS[2 + p], ms=3, mec='white', mew=0.5)
-      axes.set_title(title, fontsize=7, pad=3)
+      title(axes, text, 7)
       bare(axes)
   return figure
 
@@ -163,9 +164,9 @@ def adversarial_pairs(
     grid = figure.add_gridspec(4, len(columns), wspace=0.04, hspace=0.2)
     for c, column in enumerate(columns):
       for r, (image, heat, name) in enumerate(column):
-        for down, (panel, title) in enumerate(((image, name), (heat, ''))):
+        for down, (panel, text) in enumerate(((image, name), (heat, ''))):
           axes = figure.add_subplot(grid[2 * r + down, c])
           axes.imshow(panel, cmap='inferno')
-          axes.set_title(title, fontsize=6.5, pad=2.5)
+          title(axes, text, 6.5, pad=2.5)
           bare(axes)
   return figure

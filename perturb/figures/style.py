@@ -1,10 +1,13 @@
 """What all figures share: their style, colours and file format."""
 
+from collections.abc import Iterator
 import io
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextToPath
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
@@ -20,6 +23,7 @@ STYLE: Any = {
   'ytick.major.width': 0.6,
 }
 PANEL = 1.15  # inches
+SMALLER = 0.85  # What a title is shrunk to before it is broken into lines.
 
 
 def png(figure: Figure) -> bytes:
@@ -37,11 +41,6 @@ def png(figure: Figure) -> bytes:
   return buffer.getvalue()
 
 
-def percent(area: float) -> str:
-  """0.05 -> '5 %', 0.025 -> '2.5 %'."""
-  return f'{100 * area:g} %'
-
-
 def enlarge(mask: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
   """A mask `[H, W]` resized to a picture's height and width (bicubic), in [0, 1]."""
   image = Image.fromarray(np.asarray(mask, np.float32)).resize(
@@ -55,3 +54,62 @@ def bare(axes: Axes) -> None:
   axes.set_yticks([])
   for spine in axes.spines.values():
     spine.set_visible(False)
+
+
+def title(axes: Axes, text: str, size: float, pad: float = 3) -> None:
+  """A title as wide as its panel at most: smaller, in two lines, or cut where it is longer."""
+  width = axes.get_window_extent().width / axes.figure.dpi
+  lines, size = fitted(text, size, width)
+  axes.set_title(lines, fontsize=size, pad=pad, linespacing=1.0, parse_math=False)
+
+
+def side_title(axes: Axes, text: str, size: float, pad: float = 2.5) -> None:
+  """As `title`, along the left side of a panel."""
+  height = axes.get_window_extent().height / axes.figure.dpi
+  lines, size = fitted(text, size, height)
+  axes.set_ylabel(lines, fontsize=size, labelpad=pad, linespacing=1.0, parse_math=False)
+
+
+def fitted(text: str, size: float, width: float, lines: int = 2) -> tuple[str, float]:
+  """A text so that it fits, and its size.
+
+  Args:
+    text: of one line.
+    size: of its letters, in points; they become smaller where that spares a line.
+    width: of the place, in inches.
+    lines: at most; what does not fit into them ends with an ellipsis.
+  """
+  if _width(text, size) <= width:
+    return text, size
+  size *= SMALLER
+  found = list(_broken(text, size, width))
+  if len(found) > lines:
+    found = [*found[: lines - 1], _cut(' '.join(found[lines - 1 :]), size, width)]
+  return '\n'.join(found), size
+
+
+def _broken(text: str, size: float, width: float) -> Iterator[str]:
+  """The lines of a text that is broken between words."""
+  line, *words = text.split(' ')
+  for word in words:
+    if _width(f'{line} {word}', size) > width:
+      yield _cut(line, size, width)
+      line = word
+    else:
+      line = f'{line} {word}'
+  yield _cut(line, size, width)
+
+
+def _cut(line: str, size: float, width: float) -> str:
+  if _width(line, size) <= width:
+    return line
+  while line and _width(f'{line}…', size) > width:
+    line = line[:-1]
+  return f'{line.rstrip()}…'
+
+
+def _width(text: str, size: float) -> float:
+  """Inches."""
+  font = FontProperties(family=STYLE['font.family'], size=size)
+  points, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
+  return points / 72

@@ -133,7 +133,7 @@ class Run:
     """Process 0 gives the new images their places; the others wait for it."""
     if self.process == 0:
       for problem in self.dataset.problems:
-        self.log.fail('', '', problem)
+        self.log.failures.add('', '', problem)  # It has been said when the dataset was opened.
       self._check_known(manifest_of(self.workdir))
       place_images(self.workdir, self.dataset, self.experiment, self.config, self.log.fail)
       self._write_labels()

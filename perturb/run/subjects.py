@@ -1,6 +1,7 @@
 """What a config is about: a network, a dataset, and the options of methods."""
 
 from collections.abc import Mapping
+import sys
 from typing import Any
 
 import jax
@@ -26,12 +27,18 @@ def load_network(config: ml_collections.ConfigDict) -> Pretrained:
 
 
 def dataset_of(config: ml_collections.ConfigDict) -> Dataset:
-  """The dataset that a config names.
+  """The dataset that a config names; what matches nothing is said on stderr, before all else.
 
   Raises:
-    UserError: for a field that does not fit, with what would.
+    UserError: for a field that does not fit, with what would; or if there is no picture at all.
   """
-  return open_dataset(config.images, config.split, config.data_dir)
+  dataset = open_dataset(config.images, config.split, config.data_dir)
+  if not dataset.sources:
+    none = f'images: {config.images!r} with split {config.split!r} has no picture'
+    raise UserError('config.' + ('; '.join(dataset.problems) or none))
+  for problem in dataset.problems if jax.process_index() == 0 else ():
+    print(f'error: {problem}', file=sys.stderr, flush=True)
+  return dataset
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from perturb.console import duration
+from perturb.console import duration, percent
 from perturb.run.loop import Outcome
 from perturb.store.workdir import Workdir
 
@@ -42,5 +42,5 @@ def _print_speed(outcome: Outcome) -> None:
   print(
     f'{outcome.computed}{here} in {took}, {compiling} of them compilation; '
     f'{outcome.computed / steady:.3g} {unit}/s; '
-    f'{outcome.waiting / steady:.1%} of the time waiting for pictures'
+    f'{percent(outcome.waiting / steady)} of the time waiting for pictures'
   )

@@ -10,11 +10,14 @@ import jax
 import ml_collections
 
 from perturb.errors import UserError
+from perturb.nested import flatten
 from perturb.store import files
 
 VERSION = '0.1.0'  # Of this package; recorded with every run.
 # Fields that runs of this version may have begun without: there they have any value.
 YOUNGER = ('batch', 'labels', 'task')
+# Of the fields in which a config differs, a message shows so many, and so many letters of each.
+DECISIVE, SHOWN, LONGEST = ('task', 'network', 'weights', 'method', 'mode', 'target'), 3, 40
 
 
 class Workdir:
@@ -66,16 +69,19 @@ class Workdir:
       raise UserError(f'{path}: not a config; use another workdir') from error
     new = flatten(json.loads(self.config.to_json()))
     changed = [
-      f'{name} was {old.get(name)!r}, is {new.get(name)!r}'
-      for name in sorted({*old, *new})
+      name
+      for name in sorted({*old, *new}, key=_decisive_first)
       if name.split('.')[0] not in free
       and old.get(name) != new.get(name)
       and not (name in YOUNGER and name not in old and not _decides(name, new))
     ]
     if changed:
+      shown = changed[: 1 if changed[0] == 'task' else SHOWN]
+      differ = [f'{name} was {_short(old, name)}, is {_short(new, name)}' for name in shown]
+      more = len(changed) - len(shown)
       raise UserError(
-        f'workdir {self.path} holds a run with another config ({"; ".join(changed)}); '
-        'use another workdir, or remove it'
+        f'workdir {self.path} holds a run with another config: {"; ".join(differ)}'
+        f'{f"; and {more} more" if more else ""}; use another workdir, or remove it'
       )
 
   def write(self, name: str, content: str | bytes) -> None:
@@ -84,16 +90,17 @@ class Workdir:
     files.write_atomically(self.path / name, data)
 
 
+def _decisive_first(name: str) -> tuple[int, str]:
+  """Sorts fields: first those that say what the whole run is about."""
+  rank = DECISIVE.index(name) if name in DECISIVE else len(DECISIVE)
+  return rank, name
+
+
+def _short(config: dict[str, Any], name: str) -> str:
+  text = repr(config[name]) if name in config else 'not set'
+  return text if len(text) <= LONGEST else f'{text[: LONGEST - 3]}...'
+
+
 def _decides(name: str, config: dict[str, Any]) -> bool:
   """Whether results depend on a field: labels once went by rank where the numbers agreed."""
   return name == 'labels' and config.get('target') == 'label'
-
-
-def flatten(fields: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-  """Nested fields by their dotted names."""
-  flat: dict[str, Any] = {}
-  for name, value in fields.items():
-    flat |= (
-      flatten(value, f'{prefix}{name}.') if isinstance(value, dict) else {prefix + name: value}
-    )
-  return flat

@@ -4,7 +4,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from perturb.console import format_table
+from perturb.console import format_table, percent
 from perturb.evaluate.boxes import THRESHOLDS, MinimalBoxes, smallest_boxes, threshold_boxes
 from perturb.figures import studies as figures
 from perturb.figures.style import png
@@ -97,10 +97,9 @@ def _tabulate_and_draw(
     return
   folder.write('boxes.png', png(figures.box_sizes(areas, config.suppressions)))
   table = [
-    (title, len(values), *(f'{100 * v:.1f}' for v in values.mean(axis=0)))
-    for title, values in areas.items()
+    (title, len(values), *map(percent, values.mean(axis=0))) for title, values in areas.items()
   ]
-  titles = ('minimal box, % of the image', 'images', *(f'{s:g}' for s in config.suppressions))
+  titles = ('size of the minimal box', 'images', *map(percent, config.suppressions))
   print(format_table(titles, table))
 
 

@@ -123,7 +123,8 @@ def _panels(
   class_name = net.class_name(int(stored.field(one.name, 'target')))
   shown = [(one.picture, class_name), (_kept(one, mask), 'mask')]
   return shown + [
-    (_kept(one, keep), rf'$\alpha$ = {alpha:g}') for keep, alpha in zip(simple, SHOWN, strict=True)
+    (_kept(one, keep), f'α = {alpha:g}')  # noqa: RUF001 (the Greek letter is meant)
+    for keep, alpha in zip(simple, SHOWN, strict=True)
   ]
 
 

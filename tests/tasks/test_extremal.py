@@ -137,8 +137,19 @@ def test_the_same_config_elsewhere_gives_the_same_bytes(first, tmp_path):
 def test_another_config_in_the_same_workdir_is_refused(first):
   done = command('--config=configs/extremal.py', f'--workdir={first[0]}/out', '--config.seed=1')
   assert done.returncode == 1
-  assert 'another config (areas was [0.1, 0.3], is [0.05, 0.1' in done.stderr
-  assert 'seed was 0, is 1; settings.iterations was 3, is 50)' in done.stderr
+  assert 'another config: areas was [0.1, 0.3], is [0.05, 0.1' in done.stderr
+  assert 'seed was 0, is 1; settings.iterations was 3, is 50; use another' in done.stderr
+
+
+def test_images_that_are_not_there_are_said_before_another_config(first, capsys):
+  config = extremal.get_config()
+  config.images = 'nothing/*.jpg'
+  with pytest.raises(UserError, match=r"config.images: 'nothing/\*.jpg' matches no file"):
+    run(config, str(first[0] / 'out'))
+  config.images = 'chelsea, nothing/*.jpg'
+  with pytest.raises(UserError, match='another config'):
+    run(config, str(first[0] / 'out'))
+  assert "'nothing/*.jpg' matches no file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What `--help` prints. Nothing here imports JAX: help is there at once."""

@@ -1,0 +1,62 @@
+"""What figures share: nothing runs off a panel, and a percentage has one format."""
+
+import io
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from perturb.console import percent
+from perturb.figures import heatmaps, studies
+from perturb.figures.style import PANEL, fitted, png
+
+LONG = 'black-and-tan coonhound, a class with a long name of somebody_with_$underscores$'
+PICTURE, HEAT = np.zeros((56, 56, 3), np.uint8), np.zeros((28, 28))
+
+
+@pytest.mark.parametrize(
+  ('share', 'text'),
+  [
+    (0.05, '5 %'),
+    (0.0125, '1.25 %'),
+    (1 / 3, '33.3 %'),
+    (0.999, '99.9 %'),
+    (1.137, '114 %'),
+    (1e-7, '0 %'),
+    (12.345, '1234 %'),
+    (-0.5, '-50 %'),
+  ],
+)
+def test_a_percentage_has_one_format(share, text):
+  assert percent(share) == text
+
+
+def test_a_short_title_stays_as_it_is():
+  assert fitted('Egyptian cat', 7, PANEL) == ('Egyptian cat', 7)
+
+
+@pytest.mark.parametrize(
+  'text', [LONG, 'x' * 100, 'Meaningful pert., meta of many', 'a ' + 'y' * 100]
+)
+def test_a_long_title_is_broken_or_cut_to_its_panel(text):
+  lines, size = fitted(text, 7, PANEL)
+  assert size < 7 and 1 <= len(lines.split('\n')) <= 2
+  for line in lines.split('\n'):
+    assert fitted(line, size, PANEL) == (line, size)
+  assert lines.endswith('…') or lines.replace('\n', ' ') == text
+
+
+@pytest.mark.parametrize(
+  'figure',
+  [
+    lambda name: heatmaps.sheet([(name, PICTURE, HEAT)] * 2, name),
+    lambda name: heatmaps.comparison(
+      [heatmaps.Row(name, PICTURE, {'m': heatmaps.Panel(name, HEAT, 1.0)})], ['m']
+    ),
+    lambda name: studies.interrogated([(PICTURE, PICTURE, name, 0.9, 0.1)], (1, 1, 9, 9)),
+  ],
+  ids=['sheet', 'comparison', 'interrogated'],
+)
+def test_a_long_name_makes_no_figure_wider(figure):
+  short, long = (Image.open(io.BytesIO(png(figure(name)))).width for name in ('cup', LONG))
+  assert long <= short + 40  # A side title may have a second line.
