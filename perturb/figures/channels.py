@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 import numpy as np
 
 from perturb.figures.heatmaps import colour
-from perturb.figures.style import BLANK, KEPT, PANEL, STYLE, WHOLE, bare, title
+from perturb.figures.style import BLANK, KEPT, PANEL, REMOVED, STYLE, WHOLE, bare, title
 from perturb.methods.channels import ChannelResult
 
 
@@ -20,12 +20,15 @@ def channel_panels(
     result: its attribution, B = 1.
     inversions: `[2, H, W, 3]` in [0, 1], of the activations, and of those kept.
   """
-  best = int(result.best()[0])
+  best, found = int(result.best()[0]), bool(result.reaches()[0])
+  saliency = np.asarray(result.heatmap)[0]
+  signs = ', saliency: red above zero, blue below' if saliency.min() < 0 else ', saliency'
+  deleting = result.game == 'delete'
   with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(PANEL * 1.5 * 4.5, PANEL * 1.7))
     grid = figure.add_gridspec(1, 5, width_ratios=[1, 1, 1, 0.12, 1.25], wspace=0.06)
     panels = (
-      (colour(np.asarray(result.heatmap)[0], picture), class_name),
+      (colour(saliency, picture), class_name + signs),
       (inversions[0], 'inversion, all channels'),
       (inversions[1], f'inversion, {result.areas[best]:g} channels'),
     )
@@ -35,12 +38,18 @@ def channel_panels(
       title(axes, text, 7)
       bare(axes)
     axes = figure.add_subplot(grid[0, 4])
-    areas, scores = np.asarray(result.areas), np.asarray(result.scores)[0]
-    axes.plot(areas, scores, '-o', color=KEPT, markersize=2.5, linewidth=1.1)
-    axes.axhline(float(result.full_score[0]), color=WHOLE, linewidth=0.8, linestyle=(0, (5, 2)))
-    axes.axvline(areas[best], color=BLANK, linewidth=0.8, linestyle=(0, (1, 2)))
-    axes.set_xlabel('channels kept (dots: a*)', fontsize=7, labelpad=1.5)
-    axes.set_title('score (dashes: of the image)', fontsize=7, pad=3)
+    areas = np.asarray(result.areas)
+    scores = np.asarray(result.deleted_scores if deleting else result.scores)[0]
+    level = result.blank_score if deleting else result.full_score
+    colours = (REMOVED, BLANK) if deleting else (KEPT, WHOLE)
+    axes.plot(areas, scores, '-o', color=colours[0], markersize=2.5, linewidth=1.1)
+    axes.axhline(float(level[0]), color=colours[1], linewidth=0.8, linestyle=(0, (5, 2)))
+    if found:
+      axes.axvline(areas[best], color='#888888', linewidth=0.8, linestyle=(0, (1, 2)))
+    what = 'channels deleted' if deleting else 'channels kept'
+    axes.set_xlabel(f'{what} ({"dots: a*" if found else "no a*"})', fontsize=7, labelpad=1.5)
+    dashes = 'of no channel' if deleting else 'of the image'
+    axes.set_title(f'score (dashes: {dashes})', fontsize=7, pad=3)
     axes.tick_params(length=2, pad=1.5, labelsize=6)
     axes.set_box_aspect(1)
   return figure

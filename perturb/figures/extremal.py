@@ -20,7 +20,7 @@ from perturb.figures.style import (
   side_title,
   title,
 )
-from perturb.methods.area_growth import SATURATION, kept_fraction, smallest_area
+from perturb.methods.area_growth import SATURATION, smallest_area, trusted_fraction
 from perturb.store.doubts import in_words
 from perturb.store.explanations import Explanation
 
@@ -60,11 +60,11 @@ def _note(figure: Figure, explanation: Explanation) -> None:
   lines = in_words(explanation.doubts, explanation.result.areas)
   if lines:
     text = 'Do not trust this: ' + ';\n'.join(lines)
-    figure.text(0.5, 0.02, text, ha='center', va='top', fontsize=6.5, color=BLANK)
+    figure.text(0.5, 0.08, text, ha='center', va='top', fontsize=6.5, color=BLANK)
 
 
 def _bars(axes: Axes, explanation: Explanation) -> None:
-  heights = np.nan_to_num(kept_fraction(explanation.result)[0])
+  heights = np.nan_to_num(trusted_fraction(explanation.result)[0])
   best, reached = shown_area(explanation)
   colours = [WHOLE if reached and i == best else KEPT for i in range(len(heights))]
   axes.bar(np.arange(len(heights)), heights, color=colours, width=0.72)
@@ -72,8 +72,8 @@ def _bars(axes: Axes, explanation: Explanation) -> None:
   axes.axhline(0, color='black', linewidth=0.6)
   axes.set_ylim(min(0.0, float(heights.min()) * 1.1), SATURATION + 0.01)
   for i in np.flatnonzero(heights >= SATURATION):  # The bar ends here, what it shows does not.
-    axes.text(i, SATURATION, '▲', ha='center', va='top', fontsize=4.5, color='white')
-  if np.isnan(kept_fraction(explanation.result)).all():
+    axes.text(float(i), SATURATION, '▲', ha='center', va='top', fontsize=4.5, color='white')
+  if np.isnan(trusted_fraction(explanation.result)).all():
     axes.text(0.5, 0.5, 'no evidence', transform=axes.transAxes, ha='center', fontsize=6.5)
   axes.set_yticks([0, 0.5, 1])
   axes.set_yticklabels(['0', '½', '1'])
@@ -128,7 +128,7 @@ def extremal_mask(explanation: Explanation) -> Figure:
     dimmed = picture * (0.45 + 0.55 * mask[..., None])
     panels[2].imshow(dimmed.astype(np.uint8))
     panels[2].contour(mask, levels=[0.5], colors='white', linewidths=1.2)
-    fraction = kept_fraction(explanation.result, np.inf)[0, best]
+    fraction = trusted_fraction(explanation.result, np.inf)[0, best]
     kept_share = '' if np.isnan(fraction) else f'{percent(float(fraction))} of the score kept'
     title(panels[2], kept_share, 9.6, pad=4)
     _note(figure, explanation)

@@ -13,7 +13,7 @@ from skimage import measure
 
 from perturb.figures.extremal import shown_area
 from perturb.figures.style import enlarge
-from perturb.methods.area_growth import kept_fraction
+from perturb.methods.area_growth import trusted_fraction
 from perturb.store.doubts import in_words
 from perturb.store.explanations import Explanation
 
@@ -67,7 +67,7 @@ def _item(explanation: Explanation) -> dict[str, Any]:
     'share_area': numbers(result.share_area[0]),
     'scores': numbers(result.scores[0]),
     'deleted': numbers(result.deleted_scores[0]),
-    'kept': numbers(kept_fraction(result, np.inf)[0]),
+    'kept': numbers(trusted_fraction(result, np.inf)[0]),
     'doubts': in_words(explanation.doubts, result.areas),
     'rank': explanation.rank,
     'full': float(result.full_score[0]),

@@ -4,7 +4,7 @@ Source: Fong, Patrick and Vedaldi, "Understanding Deep Networks via Extremal Per
 Smooth Masks", ICCV 2019, section 4.1. Shapes: B images, A areas.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -23,6 +23,7 @@ class AreaScores(Protocol):
   def full_score(self) -> Array: ...
 
 
+@runtime_checkable
 class BlankScores(AreaScores, Protocol):
   """The same with a blank score `[B]`."""
 
@@ -54,6 +55,11 @@ def has_evidence(result: BlankScores) -> np.ndarray:
   return (rise > 0) & (moved <= MOST_MOVED * rise)
 
 
+def trusted_fraction(result: BlankScores, saturation: float = SATURATION) -> np.ndarray:
+  """`kept_fraction`, and NaN for all areas of an image without evidence: what figures show."""
+  return np.where(has_evidence(result)[:, None], kept_fraction(result, saturation), np.nan)
+
+
 def smallest_area(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
   """a* = min{a : Phi(m_a (x) x) >= Phi_0} (eq. 3), Phi_0 = tau Phi(x).
 
@@ -67,7 +73,7 @@ def smallest_area(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
   """
   threshold = fraction * np.asarray(result.full_score)[:, None]
   reached = np.asarray(result.scores) >= threshold
-  if hasattr(result, 'blank_score'):
+  if isinstance(result, BlankScores):
     reached &= has_evidence(result)[:, None]
   smallest = np.where(reached, np.asarray(result.areas), np.inf).min(axis=1)
   return np.where(np.isinf(smallest), np.nan, smallest)
@@ -102,9 +108,10 @@ def kept_fraction(result: BlankScores, saturation: float = SATURATION) -> np.nda
     saturation: the largest value of v; `np.inf` for none.
 
   Returns:
-    `[B, A]`; NaN where the image has no evidence for the class (see `has_evidence`).
+    `[B, A]`; NaN where Phi_0, the score of the image, is not above Phi_min. Where it hardly is, the
+    values say little: see `has_evidence`.
   """
   blank = np.asarray(result.blank_score)[:, None]
   rise = np.asarray(result.full_score)[:, None] - blank
-  rise = np.where(has_evidence(result)[:, None], rise, np.nan)
+  rise = np.where(rise > 0, rise, np.nan)
   return np.minimum((np.asarray(result.scores) - blank) / rise, saturation)

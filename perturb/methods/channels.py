@@ -40,8 +40,10 @@ class ChannelResult(NamedTuple):
     scores: `[B, A]`, Phi_l+(m (x) Phi_l(x)), with only the mask's channels.
     deleted_scores: `[B, A]`, Phi_l+((1 - m) (x) Phi_l(x)).
     full_score: `[B]`, Phi(x), the score with all channels.
+    blank_score: `[B]`, Phi_l+(0), the score with none.
     saliency: `[B, A, h, w]`, v = sum_k m_k Phi_l^k(x) (eq. 11).
     size: (H, W) of the images, in pixels.
+    game: that was played.
   """
 
   areas: jax.Array
@@ -49,12 +51,18 @@ class ChannelResult(NamedTuple):
   scores: jax.Array
   deleted_scores: jax.Array
   full_score: jax.Array
+  blank_score: jax.Array
   saliency: jax.Array
   size: tuple[int, int]
+  game: Game = 'preserve'
+
+  def reaches(self) -> np.ndarray:
+    """`[B]`: whether there is an a*, an area that keeps Phi(x); see `reached`."""
+    return np.any(np.asarray(reached(self)), axis=1)
 
   def best(self) -> np.ndarray:
-    """`[B]`: the index of a* (eq. 10); of the largest area where none reaches Phi(x)."""
-    return np.asarray(index_of_best(self.areas, self.scores, self.full_score))
+    """`[B]`: the index of a* (eq. 10); of the largest area where there is none: see `reaches`."""
+    return np.asarray(index_of_best(self))
 
   @property
   def heatmap(self) -> jax.Array:
@@ -63,22 +71,22 @@ class ChannelResult(NamedTuple):
     return resize(chosen, self.size)
 
 
-def index_of_best(
-  counts: Sequence[int] | jax.Array, scores: jax.Array, full_score: jax.Array
-) -> jax.Array:
-  """`[B]`: the index of a*, the fewest of the counts `[A]` that keep Phi(x) (eq. 10).
+def reached(result: ChannelResult) -> jax.Array:
+  """`[B, A]`: whether the channels of an area keep the score Phi(x) (eq. 10).
 
-  That of the most channels where no count does.
-
-  Args:
-    counts: `[A]`, numbers of channels.
-    scores: `[B, A]`, with these kept.
-    full_score: `[B]`, Phi(x).
+  In the deletion game, of which the paper says nothing: whether the score without them is no higher
+  than Phi_l+(0), that without any channel.
   """
-  channels = jnp.asarray(counts, jnp.float32)
-  reached = jnp.asarray(scores) >= jnp.asarray(full_score)[:, None]
-  fewest = jnp.where(reached, channels, jnp.inf).argmin(axis=1)
-  return jnp.where(reached.any(axis=1), fewest, channels.argmax())
+  if result.game == 'delete':
+    return jnp.asarray(result.deleted_scores) <= jnp.asarray(result.blank_score)[:, None]
+  return jnp.asarray(result.scores) >= jnp.asarray(result.full_score)[:, None]
+
+
+def index_of_best(result: ChannelResult) -> jax.Array:
+  """`[B]`: the index of a*, the fewest channels that `reached` is true of; of the most without."""
+  channels, enough = jnp.asarray(result.areas, jnp.float32), reached(result)
+  fewest = jnp.where(enough, channels, jnp.inf).argmin(axis=1)
+  return jnp.where(enough.any(axis=1), fewest, channels.argmax())
 
 
 def channel_counts(net: Pretrained, layer: str, areas: Sequence[int] | None) -> list[int]:
@@ -157,6 +165,13 @@ def _solve(problem: _Problem, s: _Settings) -> jax.Array:
   return masks
 
 
+def _blank_score(
+  net: Pretrained, activations: dict[str, jax.Array], targets: jax.Array, layer: str
+) -> jax.Array:
+  above: Callable[[dict[str, jax.Array]], jax.Array] = net
+  return pick(above(activations | {layer: jnp.zeros_like(activations[layer])}), targets)
+
+
 @compiled
 def _channels(net, x, targets, counts, *, settings: _Settings, chunk: int):
   layer = settings.layer
@@ -179,6 +194,7 @@ def _channels(net, x, targets, counts, *, settings: _Settings, chunk: int):
     'scores': scores,
     'deleted_scores': deleted_scores,
     'full_score': pick(net(x), targets),
+    'blank_score': _blank_score(net, activations, targets, layer),
     'saliency': saliency,
   }
 
@@ -249,7 +265,7 @@ def channel_attribution(
     settings=settings,
     chunk=min(chunk, x.shape[0] * counts.shape[0]),
   )
-  return ChannelResult(areas=counts, size=(x.shape[1], x.shape[2]), **found)
+  return ChannelResult(areas=counts, size=(x.shape[1], x.shape[2]), game=game, **found)
 
 
 class ClassChannels(NamedTuple):
@@ -268,6 +284,8 @@ class ClassChannels(NamedTuple):
 
 def class_channels(result: ChannelResult, labels: Sequence[int] | np.ndarray) -> ClassChannels:
   """The channel that matters most to each class, over the masks m_a* of its images.
+
+  An image without an a* counts with the mask of its largest area.
 
   Args:
     result: channel attributions of B images.

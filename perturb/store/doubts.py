@@ -1,10 +1,14 @@
 """When an explanation should not be trusted, in words."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
+import jax
 import numpy as np
 
 from perturb.methods.area_growth import BlankScores, has_evidence, smallest_area
+
+Array = TypeVar('Array', jax.Array, np.ndarray)
 
 UNSEEN = 'the class scores no higher in the image than in the blank one'
 HARDLY = 'the class scores hardly higher in the image than in the blank one'
@@ -12,9 +16,14 @@ UNREACHED = 'no area reaches the score'
 CHEAPER = 'the pixels of Grad-CAM do better than the mask'
 
 
-def game_value(game: str, kept: np.ndarray, deleted: np.ndarray) -> np.ndarray:
+def game_value(game: str, kept: Array, deleted: Array) -> Array:
   """What a game maximises, of the scores with a region kept and with it deleted."""
-  return {'preserve': kept, 'delete': -deleted, 'hybrid': kept - deleted}[game]
+  match game:
+    case 'preserve':
+      return kept
+    case 'delete':
+      return -deleted
+  return kept - deleted
 
 
 def doubts_of(
@@ -44,7 +53,7 @@ def doubts_of(
   return texts
 
 
-def in_words(doubts: Sequence[str], areas: Sequence[float] | np.ndarray) -> list[str]:
+def in_words(doubts: Sequence[str], areas: Sequence[float] | jax.Array | np.ndarray) -> list[str]:
   """The doubts of one image, a line each, with the areas that it concerns unless it is all."""
   lines = []
   for doubt in dict.fromkeys(part for text in doubts for part in text.split('; ') if part):

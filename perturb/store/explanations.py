@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from perturb.methods.area_growth import kept_fraction, smallest_area
+from perturb.methods.area_growth import smallest_area, trusted_fraction
 from perturb.methods.extremal import ExtremalResult, render_masks
 from perturb.methods.extremal_solvers import Settings, lattice_shape
 from perturb.store.arrays import Field, Group, read_attributes
@@ -151,7 +151,7 @@ class Explanations(Results, Mapping[str, ExtremalResult]):
     scores = _scores(group, slice(None))
     values = scores._asdict() | {name: group.read(name) for name in ('target', 'label', *_BESIDE)}
     values |= {'rank': group.read('rank') if 'rank' in group else np.full(len(scores.scores), -1)}
-    kept, smallest = kept_fraction(scores, np.inf), smallest_area(scores, threshold)
+    kept, smallest = trusted_fraction(scores, np.inf), smallest_area(scores, threshold)
     doubts = _doubts(scores, threshold, game)
     for row, name in names.items():
       target, rank = int(values['target'][row]), int(values['rank'][row])

@@ -13,6 +13,7 @@ from perturb.figures.channels import channel_panels
 from perturb.figures.style import png
 from perturb.methods.channels import (
   ChannelResult,
+  Game,
   channel_attribution,
   channel_counts,
   class_channels,
@@ -35,7 +36,8 @@ from perturb.tasks.checks import FREE, check_run
 
 SCORES = ('image', 'class', 'target', 'channels', 'score', 'deleted_score', 'full_score', 'best')
 CLASSES = ('target', 'class', 'images', 'channel', 'mean_mask')
-STORED = ('masks', 'scores', 'deleted_scores', 'full_score', 'saliency')  # Of a `ChannelResult`.
+# Of a `ChannelResult`.
+STORED = ('masks', 'scores', 'deleted_scores', 'full_score', 'blank_score', 'saliency')
 OPTIONS = ('game', 'iterations', 'learning_rate', 'area_weight', 'ramp')
 
 
@@ -47,7 +49,7 @@ def _step(net: Pretrained, config: ml_collections.ConfigDict, counts: Sequence[i
   def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
     x, predicted = share['x'], predict(net, share)
     result = channel_attribution(net, x, predicted['target'], layer, counts, **options)
-    best = index_of_best(counts, result.scores, result.full_score)
+    best = index_of_best(result)
     activations = net.activations(x, [layer])[layer]
     kept = activations * result.masks[jnp.arange(len(x)), best][:, None, None]
     inverted = feature_inversion(
@@ -67,6 +69,7 @@ def _step(net: Pretrained, config: ml_collections.ConfigDict, counts: Sequence[i
       'scores': scores,
       'deleted_scores': scores,
       'full_score': Field(),
+      'blank_score': Field(),
       'saliency': Field('float32', ('count', 'y', 'x'), (len(counts), height, width)),
       'inversions': Field('float32', ('of', 'row', 'column', 'rgb'), (2, *shape, 3)),
     }
@@ -103,18 +106,19 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   return sum_up(folder, outcome)
 
 
-def _result(net: Pretrained, names: Sequence[str], stored: Results) -> ChannelResult:
+def _result(net: Pretrained, game: Game, names: Sequence[str], stored: Results) -> ChannelResult:
   """The stored attributions of some images."""
   values = list(zip(*(row[1:] for row in stored.columns(names, STORED)), strict=True))
   fields: dict[str, Any] = dict(zip(STORED, map(np.stack, values), strict=True))
   group, _ = stored.place(names[0])
   counts: Any = group.read('count')
-  return ChannelResult(areas=counts, size=(net.size, net.size), **fields)
+  return ChannelResult(areas=counts, size=(net.size, net.size), game=game, **fields)
 
 
 def _tabulate(net: Pretrained, folder: Workdir, names: list[str], stored: Results) -> None:
   """Writes the tables of scores and of classes; prints the best counts."""
-  result = _result(net, names, stored)
+  result = _result(net, folder.config.game, names, stored)
+  found = result.reaches()
   targets = [int(target) for _, target in stored.columns(names, ('target',))]
   rows = [
     (
@@ -125,17 +129,17 @@ def _tabulate(net: Pretrained, folder: Workdir, names: list[str], stored: Result
       f'{result.scores[i, c]:.6g}',
       f'{result.deleted_scores[i, c]:.6g}',
       f'{result.full_score[i]:.6g}',
-      'yes' if c == best else '',
+      ('yes' if found[i] else 'none') if c == best else '',
     )
     for i, (name, best) in enumerate(zip(names, result.best(), strict=True))
     for c, count in enumerate(np.asarray(result.areas))
   ]
   files.write_table(folder.path / 'scores.csv', SCORES, rows)
-  print(format_table(SCORES[:-1], [row[:-1] for row in rows if row[-1]]))
-  found = class_channels(result, targets)
+  print(format_table(SCORES, [row for row in rows if row[-1]]))
+  of_classes = class_channels(result, targets)
   classes = [
     (int(c), net.class_name(int(c)), targets.count(int(c)), int(k), f'{mask[k]:.4f}')
-    for c, mask, k in zip(found.classes, found.masks, found.channels, strict=True)
+    for c, mask, k in zip(of_classes.classes, of_classes.masks, of_classes.channels, strict=True)
   ]
   files.write_table(folder.path / 'classes.csv', CLASSES, classes)
 
@@ -144,7 +148,8 @@ def _draw(net: Pretrained, folder: Workdir, shown: Sequence[Shown], stored: Resu
   """The arrays and the figure of each picture."""
   (folder.path / 'channels').mkdir(exist_ok=True)
   for one in shown:
-    result, inversions = _result(net, [one.name], stored), stored.field(one.name, 'inversions')
+    result = _result(net, folder.config.game, [one.name], stored)
+    inversions = stored.field(one.name, 'inversions')
     arrays = {name: np.asarray(value) for name, value in result._asdict().items()}
     name = f'channels/{one.name}'
     folder.write(f'{name}.npz', files.npz_bytes(arrays | {'inversions': inversions}))

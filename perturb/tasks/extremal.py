@@ -15,7 +15,7 @@ from perturb.errors import UserError, check_choice
 from perturb.figures import extremal as figures
 from perturb.figures import report
 from perturb.figures.style import png
-from perturb.methods.area_growth import kept_fraction, smallest_area
+from perturb.methods.area_growth import smallest_area, trusted_fraction
 from perturb.methods.class_activation import grad_cam
 from perturb.methods.extremal import (
   Game,
@@ -262,12 +262,12 @@ def _table(explanation: Explanation, seconds: float) -> list[tuple[Any, ...]]:
   result = explanation.result
   smallest = smallest_area(result, explanation.threshold)[0]
   star = '-' if np.isnan(smallest) else f'{smallest:g}'
-  kept = kept_fraction(result, np.inf)[0]
+  kept = trusted_fraction(result, np.inf)[0]
   return [
     (
       explanation.name,
       explanation.class_name,
-      '-' if np.isnan(explanation.probability) else f'{explanation.probability:.3f}',
+      '-' if np.isnan(explanation.probability) else f'{explanation.probability:.2g}',
       explanation.rank if explanation.rank > 0 else '-',
       f'{area:g}',
       f'{result.mean_area[0, i]:.4f}',

@@ -4,7 +4,13 @@ import types
 
 import numpy as np
 
-from perturb.methods.area_growth import is_monotonic, kept_fraction, smallest_area
+from perturb.methods.area_growth import (
+  has_evidence,
+  is_monotonic,
+  kept_fraction,
+  smallest_area,
+  trusted_fraction,
+)
 
 
 def result_of(scores, areas, full=10.0, blank=0.0):
@@ -33,3 +39,20 @@ def test_monotonicity_counts_only_areas_below_the_smallest():
 def test_the_bar_saturates():
   result = result_of([[0, 5, 10, 100]], [0.1, 0.2, 0.3, 0.4])
   np.testing.assert_allclose(kept_fraction(result), [[0, 0.5, 1, 1.25]])
+
+
+def test_where_the_class_is_not_in_the_image_there_is_no_share_and_no_area():
+  areas, scores = [0.1, 0.2], [[5.0, 6.0]]
+  for full, blank in ((-1, 0), (0, 0)):  # No higher than in the blank image.
+    result = result_of(scores, areas, full=full, blank=blank)
+    assert not has_evidence(result)[0] and np.isnan(smallest_area(result)[0])
+    assert np.isnan(kept_fraction(result)).all()
+  hardly = result_of(
+    scores, areas, full=2.5, blank=0.0
+  )  # The masks move it by 6, the image by 2.5.
+  assert not has_evidence(hardly)[0] and np.isnan(smallest_area(hardly)[0])
+  np.testing.assert_allclose(kept_fraction(hardly, np.inf), [[2, 2.4]])
+  assert np.isnan(trusted_fraction(hardly)).all()
+  enough = result_of(scores, areas, full=5.5, blank=0.0)
+  assert has_evidence(enough)[0] and smallest_area(enough)[0] == 0.2
+  np.testing.assert_array_equal(trusted_fraction(enough), kept_fraction(enough))

@@ -93,10 +93,18 @@ def test_the_channel_of_a_class_is_that_of_its_mean_mask():
     scores=np.array([[5.0, 5.0], [5.0, 5.0], [1.0, 5.0]]),
     deleted_scores=np.zeros((3, 2)),
     full_score=np.array([4.0, 4.0, 4.0]),
+    blank_score=np.zeros(3),
     saliency=np.zeros((3, 2, 2, 2)),
     size=(8, 8),
   )
   np.testing.assert_array_equal(result.best(), [0, 0, 1])
+  assert result.reaches().all()
+  lower = result._replace(scores=result.scores - [[0, 0], [0, 2], [0, 2]])
+  np.testing.assert_array_equal(lower.reaches(), [True, True, False])
+  np.testing.assert_array_equal(lower.best(), [0, 0, 1])  # The last one's is its largest area.
+  without = result._replace(game='delete', deleted_scores=np.array([[1.0, -1], [-1, 1], [1, 1]]))
+  np.testing.assert_array_equal(without.reaches(), [True, True, False])
+  np.testing.assert_array_equal(without.best(), [1, 0, 1])
   found = class_channels(result, [7, 7, 2])
   np.testing.assert_array_equal(found.classes, [2, 7])
   np.testing.assert_array_equal(found.channels, [3, 0])
@@ -108,6 +116,8 @@ def test_other_games(game):
   result = channel_attribution(small_net(), IMAGES, TARGETS, areas=[3], game=game, iterations=50)
   assert np.isfinite(result.scores).all()
   assert (result.deleted_scores[:, 0] < result.full_score).all()
+  silent = small_net().ablate('relu3', range(10))(IMAGES)[[0, 1], TARGETS]
+  np.testing.assert_allclose(result.blank_score, silent, rtol=1e-5)
 
 
 def test_errors():

@@ -165,7 +165,7 @@ def test_images_that_are_not_there_are_said_before_another_config(first, capsys)
     ),
     (
       ['--config=configs/extremal.py', '--config.settings.iterations=many'],
-      "mode 'fast': iterations must be a whole number, not 'many'",
+      "mode 'fast': iterations must be a whole number, at least 1, not 'many'",
     ),
     (
       ['--config=configs/heatmaps.py', '--config.options.layr=blocks.9'],
@@ -173,7 +173,7 @@ def test_images_that_are_not_there_are_said_before_another_config(first, capsys)
     ),
     (
       ['--config=configs/compare.py', '--config.options.rise.masks=x'],
-      "method 'rise': masks must be a whole number, not 'x'",
+      "method 'rise': masks must be a whole number, at least 1, not 'x'",
     ),
     (
       ['--config=configs/compare.py', '--config.options.grad_camm.layer=head'],

@@ -1,0 +1,37 @@
+"""When an explanation says that it should not be trusted."""
+
+import types
+
+import numpy as np
+
+from perturb.store.doubts import CHEAPER, HARDLY, UNREACHED, UNSEEN, doubts_of, game_value, in_words
+
+AREAS = np.array([0.1, 0.2])
+
+
+def scores_of(scores, full, blank):
+  return types.SimpleNamespace(
+    areas=AREAS,
+    scores=np.array(scores, float),
+    full_score=np.array(full, float),
+    blank_score=np.array(blank, float),
+  )
+
+
+def test_each_doubt_is_of_its_image_and_area():
+  scores = scores_of([[9, 11], [5, 6], [5, 6], [1, 2]], [10, -1, 1, 10], [0, 0, 0, 0])
+  cheap = np.array([[9.5, 3], [1, 1], [np.nan, np.nan], [1, 1]])
+  doubts = doubts_of(scores, 1.0, scores.scores, cheap)
+  assert doubts == [[CHEAPER, ''], [UNSEEN] * 2, [HARDLY] * 2, [UNREACHED] * 2]
+  assert in_words(doubts[0], AREAS) == [f'{CHEAPER} (area 0.1)']
+  assert in_words(doubts[1], AREAS) == [UNSEEN]
+  assert in_words(['', ''], AREAS) == []
+
+
+def test_what_a_game_maximises():
+  kept, deleted = np.array([3.0]), np.array([1.0])
+  assert [game_value(game, kept, deleted)[0] for game in ('preserve', 'delete', 'hybrid')] == [
+    3,
+    -1,
+    2,
+  ]
