@@ -31,10 +31,12 @@ class MinimalBoxes(NamedTuple):
 
   Attributes:
     suppressions: `[S]`, how much of the probability is taken.
-    areas: `[B, S]`, the box's share of the image; at most 1: the threshold 0 blurs all of it.
+    areas: `[B, S]`, the box's share of the image; at most 1: the threshold 0 blurs all of it. NaN
+      for an image whose class is no more probable than in the blurred one.
     boxes: int `[B, S, 4]`.
     thresholds: h `[T]`.
-    scores: `[B, T]`, the normalised probability with the box of each threshold blurred.
+    scores: `[B, T]`, the normalised probability with the box of each threshold blurred; NaN as the
+      areas.
   """
 
   suppressions: np.ndarray
@@ -139,7 +141,7 @@ def smallest_boxes(
   for suppression in suppressions:
     # A tolerance, so that a wholly blurred image counts as wholly suppressed.
     allowed = np.where(rest <= 1 - suppression + 1e-6, area, np.inf)
-    areas.append(allowed.min(1))
+    areas.append(np.where(np.isnan(rest).all(1), np.nan, allowed.min(1)))
     chosen.append(found[np.arange(len(found)), allowed.argmin(1)])
   return MinimalBoxes(
     np.asarray(suppressions),

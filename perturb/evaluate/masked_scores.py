@@ -52,7 +52,8 @@ def masked_scores(
 def normalised(scores: jax.Array, full: jax.Array, reference: jax.Array) -> jax.Array:
   """p' = (p - p_ref) / (p_0 - p_ref): 1 for the image, 0 for the reference.
 
-  The paper's footnote prints (p - p_0) / (p_0 - p_b), which has neither.
+  The paper's footnote prints (p - p_0) / (p_0 - p_b), which has neither. NaN where the image is no
+  more probable than the reference: nothing of it can then be taken away or kept.
   """
   spread = full - reference
-  return (scores - reference) / jnp.where(spread == 0, 1, spread)
+  return (scores - reference) / jnp.where(spread > 0, spread, jnp.nan)

@@ -30,7 +30,8 @@ class Representativeness(NamedTuple):
     perturbations: names `[P]`.
     deleted: `[B, T]`, share of the image deleted.
     probabilities: `[P, B, T]`, softmax of the target.
-    normalised: `[P, B, T]`, 1 for the image and 0 for the reference.
+    normalised: `[P, B, T]`, 1 for the image and 0 for the reference; NaN where the image is no more
+      probable than the reference.
   """
 
   thresholds: np.ndarray

@@ -41,7 +41,10 @@ def suppression_curves(
       bare(axes)
     axes = figure.add_subplot(grid[1, :])
     for p, name in enumerate(results[0].perturbations):
-      mean, error = values[p].mean(0), standard_error(values[p])
+      known = values[p][~np.isnan(values[p]).any(1)]
+      if not len(known):
+        continue
+      mean, error = known.mean(0), standard_error(known)
       axes.plot(thresholds, mean, '-o', color=COLOURS[p], markersize=2.2, linewidth=1.1, label=name)
       axes.fill_between(thresholds, mean - error, mean + error, color=COLOURS[p], alpha=0.15)
     axes.axhline(0, color='black', linewidth=0.5)

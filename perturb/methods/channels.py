@@ -22,7 +22,7 @@ from perturb.nets.layer_gradients import default_layer, network_of, refuse_rules
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.area import area_loss
 from perturb.ops.heatmaps import resize
-from perturb.options import Count, Natural, NotNegative, Positive, checked
+from perturb.options import Count, Natural, NotNegative, checked
 
 Game = Literal['preserve', 'delete', 'hybrid']
 DEFAULT_COUNTS = (
@@ -166,10 +166,12 @@ def _solve(problem: _Problem, s: _Settings) -> jax.Array:
 
 
 def _blank_score(
-  net: Pretrained, activations: dict[str, jax.Array], targets: jax.Array, layer: str
+  net: Callable[[dict[str, jax.Array]], jax.Array],
+  activations: dict[str, jax.Array],
+  targets: jax.Array,
+  layer: str,
 ) -> jax.Array:
-  above: Callable[[dict[str, jax.Array]], jax.Array] = net
-  return pick(above(activations | {layer: jnp.zeros_like(activations[layer])}), targets)
+  return pick(net(activations | {layer: jnp.zeros_like(activations[layer])}), targets)
 
 
 @compiled
@@ -209,7 +211,7 @@ def channel_attribution(
   *,
   game: Game = 'preserve',
   iterations: Natural = 300,
-  learning_rate: Positive = 1e-2,
+  learning_rate: NotNegative = 1e-2,
   area_weight: NotNegative = 1500.0,
   ramp: Count = 150,
   chunk: Count | None = None,

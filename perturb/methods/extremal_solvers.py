@@ -46,7 +46,7 @@ class Fast:
   """
 
   iterations: Count = 50
-  learning_rate: Positive = 0.1
+  learning_rate: NotNegative = 0.1
   nodes: Annotated[int, Bounds(2)] = 32
   sigma: Positive = 1 / 16
   start_area: Inside = 0.5
@@ -77,7 +77,7 @@ class Penalised:
   """
 
   iterations: Count
-  learning_rate: Positive = 0.01
+  learning_rate: NotNegative = 0.01
   momentum: Annotated[float, Bounds(0, 1, below=True)] = 0.9
   area_weight: NotNegative = 300.0
   doublings: Natural = 0

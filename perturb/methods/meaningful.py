@@ -8,7 +8,8 @@ ICCV 2017. A mask is 1 where the image is kept and 0 where it is deleted. Two mo
             differentiated through, and images shift by the jitter.
   released  as the authors' code: a blend with one blurred image; the mask is upsampled to blocks,
             cut to 1/255 and blurred as Pillow does, which the gradient ignores; images are enlarged
-            by the jitter and cropped.
+            by the jitter and cropped. It starts at random; a circle, if asked for, is stretched to
+            [0, 1].
 
 Shapes: B images of H x W pixels, masks of h x w parameters.
 """
@@ -263,7 +264,10 @@ def _jittered_objective(problem: _Problem, masks: jax.Array, iteration: jax.Arra
 
 
 def _smallest_circle(problem: _Problem, full: jax.Array, blank: jax.Array) -> jax.Array:
-  """The smallest circle that suppresses (or preserves) 99 % of the score, as parameters."""
+  """The smallest circle that suppresses (or preserves) 99 % of the score, as parameters.
+
+  The largest one where none does, or the image scores no higher than the reference.
+  """
   s, size = problem.settings, problem.size
   circles = _circles(size)
   deleting = s.game == 'delete'
@@ -271,7 +275,7 @@ def _smallest_circle(problem: _Problem, full: jax.Array, blank: jax.Array) -> ja
     lambda circle: _still_objective(problem, 1 - circle if deleting else circle), circles
   )
   reference = scores[-1] if s.mode == 'released' and deleting else blank
-  share = (scores - reference) / jnp.where(full == reference, 1, full - reference)
+  share = (scores - reference) / jnp.where(full > reference, full - reference, jnp.nan)
   enough = share < 1 - SUPPRESSION if deleting else share > SUPPRESSION
   first = jnp.where(enough.any(0), jnp.argmax(enough, axis=0), CIRCLES - 1)  # [P]
   rows, columns = (
@@ -279,7 +283,15 @@ def _smallest_circle(problem: _Problem, full: jax.Array, blank: jax.Array) -> ja
     for n, m in zip(problem.parameters_shape[1:], size, strict=True)
   )
   chosen = circles[first][:, rows][:, :, columns]
-  return 1 - chosen if deleting else chosen
+  return _stretched(1 - chosen if deleting else chosen, s.mode)
+
+
+def _stretched(masks: jax.Array, mode: Mode) -> jax.Array:
+  """In the released mode from 0 to 1 in each mask, as its resizing leaves them."""
+  if mode == 'paper':
+    return masks
+  low, high = (side(masks, axis=(1, 2), keepdims=True) for side in (jnp.min, jnp.max))
+  return jnp.where(high > low, (masks - low) / jnp.where(high > low, high - low, 1), masks)
 
 
 def _start(problem: _Problem, key: jax.Array, full: jax.Array, blank: jax.Array) -> jax.Array:
@@ -367,9 +379,9 @@ def meaningful_perturbation(
   game: Game = 'delete',
   perturbation: Perturbation | Sequence[Perturbation] = 'blur',
   objective: Objective = 'probability',
-  start: Start | jax.Array | np.ndarray = 'circle',
+  start: Start | jax.Array | np.ndarray | None = None,
   iterations: Count = 300,
-  learning_rate: Positive = 0.1,
+  learning_rate: NotNegative = 0.1,
   l1: NotNegative = 1e-4,
   tv: NotNegative = 1e-2,
   beta: Positive = 3.0,
@@ -401,8 +413,9 @@ def meaningful_perturbation(
       'noise', new at each iteration. Of several the mean is taken.
     objective: the softmax 'probability' of the target; 'top5': the sum of those of the five classes
       predicted, as for localisation and pointing (with l1=1e-3 and beta=2); or the 'score' f gives.
-    start: 'circle': the smallest in the middle that takes (or keeps) 99 % of the score; 'random',
-      'ones'; or parameters that broadcast to `[B, h, w]`.
+    start: 'circle': the smallest in the middle that takes (or keeps) 99 % of the score, the default
+      in the paper's mode; 'random', that of the released code; 'ones'; or parameters that broadcast
+      to `[B, h, w]`.
     iterations: N, the number of Adam's steps.
     learning_rate: gamma, step size of Adam in the units of the mask.
     l1: lambda_1, what each parameter that is deleted (or preserved) counts.
@@ -422,6 +435,8 @@ def meaningful_perturbation(
   Raises:
     UserError: names the argument that does not fit and what would.
   """
+  if start is None:
+    start = 'circle' if mode == 'paper' else 'random'
   settings = _Settings(
     mode,
     game,

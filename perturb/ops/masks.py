@@ -180,11 +180,24 @@ def _smooth_max_conv(parameters, lattice):
 
 
 def _slope(f: jax.Array, mask: jax.Array, lattice: Lattice) -> jax.Array:
-  """dm/df, times the denominator of m; of the maximum itself, 1 at the nodes that attain it."""
+  """dm/df, times the denominator of m; that of the maximum itself is how many nodes attain it."""
   if lattice.temperature:
     coldness = 1 / lattice.temperature
     return jnp.exp(f * coldness) * (1 + (f - mask) * coldness)
   return (f == mask).astype(f.dtype)
+
+
+def _attained(padded: jax.Array, mask: jax.Array, taps: jax.Array, lattice: Lattice) -> jax.Array:
+  """How many nodes attain the maximum at each pixel; they share its gradient."""
+  (_, rows), (_, columns) = lattice._cells
+  width = 2 * lattice.radius + 1
+
+  def add_row(i, total):
+    for j, nodes in enumerate(_row(padded, i, (rows, columns), width)):
+      total = total + (_spread(nodes, taps[i, j]) == mask)
+    return total
+
+  return jax.lax.fori_loop(0, width, add_row, jnp.zeros_like(mask))
 
 
 def _smooth_max_conv_backward(lattice, residuals, g):
@@ -192,9 +205,9 @@ def _smooth_max_conv_backward(lattice, residuals, g):
   taps = jnp.asarray(lattice.taps(), jnp.float32)
   (_, rows), (_, columns) = lattice._cells
   width = 2 * lattice.radius + 1
-  g = _to_cells(g, lattice)
-  if lattice.temperature:
-    g = g / denominator
+  if not lattice.temperature:
+    denominator = _attained(padded, mask, taps, lattice)
+  g = _to_cells(g, lattice) / denominator
 
   def add_row(i, total):
     band = jnp.zeros((padded.shape[0], rows, padded.shape[2]), jnp.float32)

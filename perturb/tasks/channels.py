@@ -21,6 +21,7 @@ from perturb.methods.channels import (
 )
 from perturb.methods.inversion import feature_inversion
 from perturb.nets import Pretrained
+from perturb.options import check_options, options_of
 from perturb.run.experiment import Experiment, Shape, Share, Step
 from perturb.run.labels import targets_of
 from perturb.run.loop import Run
@@ -86,6 +87,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   `channels/<image>.npz` and `.png`.
   """
   check_run(config, ('crop', 'squash'))
+  check_options('config', options_of(channel_attribution), {name: config[name] for name in OPTIONS})
   dataset, net = dataset_of(config), load_network(config)
   counts = channel_counts(net, net.network.resolve(config.layer), config.areas or None)
   experiment = Experiment(

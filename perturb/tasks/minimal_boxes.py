@@ -14,7 +14,7 @@ from perturb.run.experiment import Experiment, Share, Step
 from perturb.run.labels import targets_of
 from perturb.run.loop import Outcome, Run
 from perturb.run.shown import shown_pictures
-from perturb.run.steps import heatmap, prediction, step_name, wrong_numbers
+from perturb.run.steps import heatmap, prediction, step_name
 from perturb.run.subjects import dataset_of, load_network, options_of
 from perturb.run.summary import sum_up
 from perturb.store import files
@@ -24,7 +24,8 @@ from perturb.store.workdir import Workdir
 from perturb.tasks import heatmap_files
 from perturb.tasks.checks import FREE, check_methods
 
-BOXES = ('image', 'method', 'suppression', 'area', 'top', 'left', 'bottom', 'right')
+BOXES = ('image', 'method', 'suppression', 'area', 'top', 'left', 'bottom', 'right', 'doubt')
+UNSEEN = 'the class is no more probable in the image than in the blurred one'
 
 
 def _boxes(method: str, config: ml_collections.ConfigDict) -> Step:
@@ -47,8 +48,7 @@ def _boxes(method: str, config: ml_collections.ConfigDict) -> Step:
     'boxes': Field('int32', ('threshold', 'side'), (thresholds, 4)),
     'scores': Field('float32', ('threshold',), (thresholds,)),
   }
-  wrong = wrong_numbers('scores')
-  return Step(explain, lambda _: fields, wrong, name=_name(method), needs=('target', source))
+  return Step(explain, lambda _: fields, name=_name(method), needs=('target', source))
 
 
 def _name(method: str) -> str:
@@ -85,14 +85,21 @@ def _tabulate_and_draw(
   config = folder.config
   found = {method: _smallest(method, config, size, outcome, stored) for method in config.methods}
   rows = [
-    (name, method, f'{suppression:g}', f'{boxes.areas[i, s]:.6g}', *boxes.boxes[i, s].tolist())
+    (
+      *(name, method, f'{suppression:g}', f'{boxes.areas[i, s]:.6g}', *boxes.boxes[i, s].tolist()),
+      UNSEEN if np.isnan(boxes.areas[i, s]) else '',
+    )
     for method, (names, boxes) in found.items()
     for i, name in enumerate(names)
     for s, suppression in enumerate(boxes.suppressions)
   ]
   order = {name: i for i, name in enumerate(outcome.done())}
   files.write_table(folder.path / 'boxes.csv', BOXES, sorted(rows, key=lambda row: order[row[0]]))
-  areas = {method_named(m)[0]: boxes.areas for m, (names, boxes) in found.items() if names}
+  seen = {m: boxes.areas[~np.isnan(boxes.areas).any(1)] for m, (_, boxes) in found.items()}
+  areas = {method_named(m)[0]: values for m, values in seen.items() if len(values)}
+  unseen = list(dict.fromkeys(row[0] for row in rows if row[-1]))
+  if unseen:
+    print(f'left out of the means, since {UNSEEN}: {", ".join(unseen)}')
   if not areas:
     return
   folder.write('boxes.png', png(figures.box_sizes(areas, config.suppressions)))

@@ -63,7 +63,7 @@ def _step(config: ml_collections.ConfigDict, source: str) -> Step:
     'probabilities': Field('float32', ('perturbation', 'threshold'), shape),
     'normalised': Field('float32', ('perturbation', 'threshold'), shape),
   }
-  wrong = wrong_numbers(*fields)
+  wrong = wrong_numbers('deleted', 'probabilities')
   return Step(explain, lambda _: fields, wrong, name=NAME, needs=('target', source))
 
 

@@ -187,3 +187,14 @@ def test_heatmaps_that_differ_are_told_apart_and_others_are_not():
     detect(clean, marked, batch_size=400)
   with pytest.raises(UserError, match='heatmaps must be'):
     detect(clean, marked[:5])
+
+
+def test_a_class_that_is_not_in_the_image_has_no_box_and_no_share():
+  """Class 1 is more probable where the patch is blurred: nothing of it can be suppressed."""
+  both = np.repeat(picture(), 2, axis=0)
+  result = minimal_boxes(seen, both, [1, 0], np.repeat(evidence(), 2, axis=0))
+  assert np.isnan(result.areas[0]).all() and np.isnan(result.scores[0]).all()
+  np.testing.assert_allclose(result.areas[1, 0], 8 * 12 / SIZE**2)
+  found = representativeness(seen, both, [1, 0], np.ones(both.shape[:3]), thresholds=[0.5])
+  blurred = found.normalised[0]  # In noise it is still less probable.
+  assert np.isnan(blurred[0]).all() and np.isfinite(blurred[1]).all()

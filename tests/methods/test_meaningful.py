@@ -173,7 +173,29 @@ def test_errors():
     ({'perturbation': 'fade'}, 'perturbation must be one of blur, constant, noise'),
     ({'start': 'square'}, 'start must be one of'),
     ({'start': np.zeros((3, 3))}, r'start must have the shape \(1, 6, 6\)'),
-    ({'iterations': 0}, 'iterations must be at least 1'),
+    ({'iterations': 0}, 'iterations must be a whole number, at least 1'),
   ):
     with pytest.raises(UserError, match=match):
       solve(**options)
+
+
+def test_each_mode_has_its_own_start():
+  """The released code starts at random unless a circle is asked for, which is then stretched."""
+  options = {'iterations': 1, 'learning_rate': 0.0, 'start': None}
+  first = {mode: solve(mode=mode, **options).parameters for mode in ('paper', 'released')}
+  for mode, name in (('paper', 'circle'), ('released', 'random')):
+    named = solve(mode=mode, **options | {'start': name}).parameters
+    np.testing.assert_array_equal(named, first[mode])
+  stretched = solve(mode='released', **options | {'start': 'circle'}).parameters
+  np.testing.assert_array_equal([stretched.min(), stretched.max()], [0, 1])
+
+
+def test_the_circle_is_the_largest_where_the_class_is_not_in_the_image():
+  def absent(x):
+    return patch_reader(x)[:, ::-1]
+
+  found = meaningful_perturbation(
+    absent, picture(), 0, start='circle', iterations=1, learning_rate=0.0
+  )
+  assert found.full_scores < found.blank_scores
+  assert found.parameters.max() < 0.5  # Nearly all is deleted.

@@ -156,3 +156,14 @@ def test_gaussian_basis_reproduces_constants_and_is_symmetric():
   basis = gaussian_basis(50, 9, 6.0)
   np.testing.assert_allclose(basis.sum(axis=1), 1, rtol=1e-6)
   np.testing.assert_allclose(basis, basis[::-1, ::-1], atol=1e-6)
+
+
+def test_nodes_that_attain_the_maximum_share_its_gradient():
+  lattice = dataclasses.replace(HARD, size=(20, 20), radius=1, profile='torchray')
+  slope = jax.jit(jax.grad(lambda p: smooth_max_conv(p, lattice)[0, 9, 9]))
+  flat = slope(jnp.full((1, *lattice.shape), 0.5))[0]
+  taps = flat[flat != 0]
+  # The profile is 1 up to half a unit of 3 cells, so that several nodes tie at any pixel.
+  assert len(taps) > 1
+  np.testing.assert_allclose(flat.sum(), 1, rtol=1e-6)
+  np.testing.assert_allclose(taps, 1 / len(taps), rtol=1e-6)

@@ -132,6 +132,9 @@ def test_channels(pictures, tmp_path):
   assert sum(r['best'] == 'yes' for r in table) == 2
   assert rows(tmp_path / 'classes.csv')
   config.area_weight = float('inf')
+  with pytest.raises(UserError, match='area_weight must be a number, at least 0, not inf'):
+    TASKS[config.task](config, str(tmp_path / 'inf'))
+  config.area_weight = config.learning_rate = 3e38  # The steps overflow.
   assert TASKS[config.task](config, str(tmp_path / 'nan')) == 3
   reasons = [row['reason'] for row in rows(tmp_path / 'nan' / 'failures.csv')]
   assert sum('masks' in reason and 'not numbers' in reason for reason in reasons) == 2
