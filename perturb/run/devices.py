@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import time
+import types
 from typing import Any
 
 import jax
@@ -9,6 +10,8 @@ from jax.experimental import multihost_utils
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
+
+from perturb.errors import UserError
 
 AXIS = 'device'
 _SPREAD, _WHOLE = PartitionSpec(AXIS), PartitionSpec()
@@ -50,7 +53,10 @@ class Spread:
 
   Attributes:
     compile_seconds: what compilation took.
+    refused: nothing; see `OneByOne`.
   """
+
+  refused: Mapping[int, str] = types.MappingProxyType({})
 
   def __init__(
     self,
@@ -94,6 +100,7 @@ class OneByOne:
   Attributes:
     compile_seconds: what compilation took; known where the first image is quick enough to be
       computed twice.
+    refused: slot -> why its image cannot be computed, of the last call.
   """
 
   def __init__(
@@ -103,26 +110,33 @@ class OneByOne:
   ):
     self._function, self._constant = function, constant
     self.compile_seconds = 0.0
+    self.refused: dict[int, str] = {}
     self._begun = False
 
   def __call__(
     self, shares: Mapping[str, np.ndarray], slots: Sequence[int]
   ) -> dict[str, np.ndarray]:
-    """The results of the images in some slots; zeros in the others."""
+    """The results of the images in some slots, zeros in the others; {} if none can be computed."""
+    self.refused = {}
+    results: dict[str, np.ndarray] = {}
+    for slot in slots:
+      try:
+        found = self._timed(shares, slot)
+      except UserError as error:
+        self.refused[slot] = str(error)
+        continue
+      for name, value in found.items():
+        every = results.setdefault(name, np.zeros((len(shares['x']), *value.shape), value.dtype))
+        every[slot] = value
+    return results
+
+  def _timed(self, shares: Mapping[str, np.ndarray], slot: int) -> dict[str, np.ndarray]:
     if not self._begun:
+      _, first = self._one(shares, slot)
       self._begun = True
-      _, first = self._one(shares, slots[0])
       if first < REPEAT_BELOW:
         self.compile_seconds = first
-    found = {slot: self._one(shares, slot)[0] for slot in slots}
-    results = {
-      name: np.zeros((len(shares['x']), *one.shape), one.dtype)
-      for name, one in found[slots[0]].items()
-    }
-    for slot, one in found.items():
-      for name, value in one.items():
-        results[name][slot] = value
-    return results
+    return self._one(shares, slot)[0]
 
   def _one(
     self, shares: Mapping[str, np.ndarray], slot: int

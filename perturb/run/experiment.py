@@ -76,6 +76,7 @@ class Experiment:
     targets: the class of each image that is explained.
     attributes: (shape, images a block) -> what a group records of how its results were computed.
     constants: name -> (axis, values), what all images share.
+    inputs: name -> arrays that the results depend on, beside the network's; see `run.inputs`.
   """
 
   net: Pretrained
@@ -83,6 +84,7 @@ class Experiment:
   targets: Targets
   attributes: Callable[[Shape, int], dict[str, Any]] = lambda *_: {}
   constants: Mapping[str, tuple[str, np.ndarray]] = dataclasses.field(default_factory=dict)
+  inputs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def fields(self, shape: Shape) -> dict[str, Field]:
     """Everything that is stored of each image of a shape, by name."""

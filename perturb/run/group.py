@@ -80,7 +80,8 @@ class GroupRun:
     step, batch, slots = computed.task
     # Where what it needs has failed, that has been said.
     able = [slot for slot in slots if self._has(batch.images[slot].row, step.needs)]
-    problems = {slot: computed.refused or step.wrong(computed.values, slot) for slot in able}
+    refused = computed.refused
+    problems = {slot: refused.get(slot) or step.wrong(computed.values, slot) for slot in able}
     good = [slot for slot in able if not problems[slot]]
     self._write(step, computed, good)
     self._log.computed_some(step, len(good), computed.seconds, computed.compile_seconds)

@@ -20,14 +20,12 @@ from perturb.run import devices
 from perturb.run.batches import Pictures
 from perturb.run.experiment import Experiment
 from perturb.run.group import GroupRun, Rows
+from perturb.run.inputs import check_inputs
 from perturb.run.layout import place_images
 from perturb.run.log import Log
-from perturb.store import files
 from perturb.store.arrays import DONE
 from perturb.store.manifest import Entry, Manifest
 from perturb.store.results import manifest_of, results_group
-
-LABELS = ('label', 'target', 'class')
 
 
 class Outcome(NamedTuple):
@@ -134,9 +132,9 @@ class Run:
     if self.process == 0:
       for problem in self.dataset.problems:
         self.log.failures.add('', '', problem)  # It has been said when the dataset was opened.
+      check_inputs(self.workdir, self.experiment, self.dataset)
       self._check_known(manifest_of(self.workdir))
       place_images(self.workdir, self.dataset, self.experiment, self.config, self.log.fail)
-      self._write_labels()
     devices.barrier('images have their places')
     return manifest_of(self.workdir)
 
@@ -154,11 +152,6 @@ class Run:
           f'{source.path}: the workdir holds another picture named {source.name!r}, '
           f'{entry.place}; rename this one, or use another workdir'
         )
-
-  def _write_labels(self) -> None:
-    """What each label of the dataset is to the network."""
-    if self.experiment.targets.labels:
-      files.write_table(self.workdir / 'labels.csv', LABELS, self.experiment.targets.labels)
 
   def _groups(self, manifest: Manifest) -> dict[str, GroupRun]:
     return {

@@ -37,14 +37,14 @@ class Computed(NamedTuple):
     values: field -> `[slots, ...]`; empty if the step could not be computed.
     seconds: what it took, without compilation.
     compile_seconds: what compilation took.
-    refused: why the step cannot be computed with this network, or ''.
+    refused: slot -> why the step cannot be computed of its image.
   """
 
   task: Task
   values: dict[str, np.ndarray]
   seconds: float
   compile_seconds: float
-  refused: str
+  refused: dict[int, str]
 
 
 class Programs:
@@ -82,7 +82,7 @@ class Programs:
         raise
       if step.compiled:
         self._refused[step.name] = str(error)  # For every image of this shape.
-      return Computed(task, {}, 0.0, 0.0, str(error))
+      return Computed(task, {}, 0.0, 0.0, dict.fromkeys(task.slots, str(error)))
 
   def _compute(self, task: Task) -> Computed:
     step, slots = task.step, task.slots
@@ -95,7 +95,8 @@ class Programs:
     for field, value in values.items():
       if step.stored(field) in self._needed:
         self._learn(task, step.stored(field), value)
-    return Computed(task, values, time.perf_counter() - begin - compiling, compiling, '')
+    seconds = time.perf_counter() - begin - compiling
+    return Computed(task, values, seconds, compiling, dict(program.refused))
 
   def _share(self, task: Task) -> dict[str, np.ndarray]:
     """What a step is given: the images, their targets, and what it needs of earlier steps."""

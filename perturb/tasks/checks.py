@@ -38,6 +38,9 @@ def check_methods(config: ml_collections.ConfigDict) -> None:
   check_run(config, ('crop', 'squash'))
   if not config.methods:
     raise UserError('config.methods: give at least one')
+  twice = [method for method in config.methods if list(config.methods).count(method) > 1]
+  if twice:
+    raise UserError(f'config.methods names {twice[0]!r} twice')
   for method, options in config.options.items():
     if not isinstance(options, ml_collections.ConfigDict):
       raise UserError(f'config.options.{method}: {options!r} is no option of a method')

@@ -7,11 +7,12 @@ import jax
 import ml_collections
 
 from perturb.console import format_table
+from perturb.data.datasets import Dataset
 from perturb.figures.heatmaps import Panel, Row, comparison
 from perturb.figures.style import png
 from perturb.methods.registry import method_named
 from perturb.nets import Pretrained
-from perturb.run.experiment import Experiment, Step
+from perturb.run.experiment import Experiment
 from perturb.run.labels import targets_of
 from perturb.run.loop import Outcome, Run
 from perturb.run.shown import Shown, shown_pictures
@@ -25,11 +26,15 @@ from perturb.tasks.checks import FREE, check_methods
 from perturb.tasks.scores import write_scores
 
 
-def _heatmaps(net: Pretrained, config: ml_collections.ConfigDict) -> tuple[Step, ...]:
+def _experiment(net: Pretrained, dataset: Dataset, config: ml_collections.ConfigDict) -> Experiment:
   options = {method: options_of(config, method) for method in config.methods}
+  inputs = {}
   if 'expected_gradients' in options:
-    options['expected_gradients']['references'] = references_of(net, config)
-  return tuple(heatmap(method, options[method]) for method in config.methods)
+    inputs['references'] = references_of(net, config)
+    options['expected_gradients'] |= inputs
+  heatmaps = (heatmap(method, options[method]) for method in config.methods)
+  targets = targets_of(net, dataset, config)
+  return Experiment(net, (prediction(), *heatmaps), targets, inputs=inputs)
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> int:
@@ -42,9 +47,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   """
   check_methods(config)
   dataset, net = dataset_of(config), load_network(config)
-  experiment = Experiment(
-    net, (prediction(), *_heatmaps(net, config)), targets_of(net, dataset, config)
-  )
+  experiment = _experiment(net, dataset, config)
   folder = Workdir(workdir, config, [RESULTS, heatmap_files.FOLDER], free=(*FREE, 'methods'))
   heatmap_files.adopt_heatmaps(folder, experiment, dataset, config)
   outcome = Run(experiment, dataset, config, folder.path)()

@@ -48,11 +48,13 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   _check(config)
   dataset, net = dataset_of(config), load_network(config)
   made = {'method': config.method, 'options': config.options.to_dict()}
+  options = _options(net, config)
   experiment = Experiment(
     net,
-    steps=(prediction_and_heatmap(config.method, _options(net, config)),),
+    steps=(prediction_and_heatmap(config.method, options),),
     targets=targets_of(net, dataset, config),
     attributes=lambda *_: made,
+    inputs={name: value for name, value in options.items() if name == 'references'},
   )
   folder = Workdir(workdir, config, [RESULTS], free=FREE)
   outcome = Run(experiment, dataset, config, folder.path)()

@@ -324,3 +324,17 @@ def test_an_image_whose_scores_are_not_numbers_fails_alone(pictures, tmp_path):
   assert row['image'] == 'class0_3' and 'a score that is not a number' in row['reason']
   found = Explanations(tmp_path / 'out')
   assert all(np.isfinite(found[name].scores).all() for name in found.names) and len(found) == 6
+
+
+def test_an_image_that_a_step_refuses_fails_alone(pictures, tmp_path):
+  def picky(_, share):
+    if float(share['x'].mean()) == float(small_net().preprocess(picture(3, (32, 32))).mean()):
+      raise UserError('not this one')
+    return {'value': share['x'].mean((1, 2, 3))}
+
+  step = Step(picky, lambda _: {'value': Field()}, name='picky', compiled=False)
+  made = experiment(lambda *_: '')
+  made = dataclasses.replace(made, steps=(*made.steps, step))
+  outcome = Run(made, open_dataset(f'classes:{pictures}'), config(), tmp_path)()
+  assert statuses(outcome, 'picky') == [DONE, DONE, DONE, FAILED, DONE, DONE, DONE]
+  assert 'not this one' in (tmp_path / 'failures.csv').read_text()

@@ -1,0 +1,87 @@
+"""What results depend on beside the config: weights, references, labels; a workdir has one of each.
+
+The files that a config names by their paths may change between two starts of a run.
+"""
+
+from collections.abc import Mapping
+import csv
+import json
+import pathlib
+from typing import Any
+import zlib
+
+import jax
+import numpy as np
+
+from perturb.data.datasets import Dataset
+from perturb.errors import UserError
+from perturb.nets import Pretrained
+from perturb.run.experiment import Experiment
+from perturb.store import files
+
+INPUTS, LABELS = 'inputs.json', 'labels.csv'
+HEADER = ('label', 'target', 'class')
+
+
+def digest_of(tree: Any) -> str:
+  """A checksum of the arrays of a pytree, whatever device they are on."""
+  total = 0
+  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    array = np.ascontiguousarray(leaf)
+    described = f'{jax.tree_util.keystr(path)} {array.dtype} {array.shape}'
+    total = zlib.crc32(array.data, zlib.crc32(described.encode(), total))
+  return f'{total:08x}'
+
+
+def _of_network(net: Pretrained) -> str:
+  described = repr((net.network, net.size, net.preprocessing))
+  return f'{digest_of(net.variables)}-{zlib.crc32(described.encode()):08x}'
+
+
+def check_inputs(workdir: pathlib.Path, experiment: Experiment, dataset: Dataset) -> None:
+  """Writes `inputs.json` and `labels.csv`, or refuses what is not as in the starts before.
+
+  Raises:
+    UserError: names what has changed.
+  """
+  found = {'network': _of_network(experiment.net)}
+  found |= {name: digest_of(value) for name, value in experiment.inputs.items()}
+  before = _read_inputs(workdir / INPUTS)
+  for name, digest in found.items():
+    if before.get(name, digest) != digest:
+      raise UserError(
+        f'workdir {workdir}: the {name} is not that of its results, though the config is the same; '
+        'use another workdir'
+      )
+  workdir.mkdir(parents=True, exist_ok=True)
+  _check_labels(workdir, experiment, dataset)
+  files.write_atomically(workdir / INPUTS, (json.dumps(before | found, indent=2) + '\n').encode())
+
+
+def _read_inputs(path: pathlib.Path) -> dict[str, str]:
+  if not path.exists():
+    return {}
+  try:
+    return dict(json.loads(path.read_text()))
+  except (OSError, ValueError) as error:
+    raise UserError(f'{path}: cannot be read ({error}); use another workdir') from error
+
+
+def _check_labels(workdir: pathlib.Path, experiment: Experiment, dataset: Dataset) -> None:
+  explained: Mapping[str, tuple[str, ...]] = {
+    name: (str(target), title) for name, target, title in experiment.targets.labels
+  }
+  rows = [(name, *explained.get(name, ('', ''))) for name in dataset.class_names]
+  path = workdir / LABELS
+  if path.exists():
+    with open(path, newline='', encoding='utf-8') as file:
+      old = [tuple(row) for row in csv.reader(file)][1:]
+    for i, row in enumerate(old):
+      if i >= len(rows) or row != rows[i]:
+        now = f'is {", ".join(rows[i])}' if i < len(rows) else 'is not there'
+        raise UserError(
+          f'workdir {workdir}: label {i} of its images was {", ".join(row)}, and {now}; labels are '
+          'stored by their place: use another workdir for another list of classes'
+        )
+  if rows:
+    files.write_table(path, HEADER, rows)
