@@ -76,14 +76,18 @@ class Pretrained:
 
   def _apply(self, x: Any, stop: Any, edits: dict[str, Callable] | None = None) -> Any:
     edits = self._edits() | (edits or {})
-    if self.start is None and not isinstance(x, Mapping):
+    images = self.start is None and not isinstance(x, Mapping)
+    if images:
       self._check_input(x)
     try:
       return self.network.apply(self.variables, x, self.start, stop, edits=edits, rules=self.rules)
-    except flax.errors.ScopeParamShapeError as error:  # Of a layer that reads every position.
+    # Of a layer that reads every position.
+    except (TypeError, ValueError, flax.errors.FlaxError) as error:
+      if isinstance(error, UserError) or not images or x.shape[1:3] == (self.size, self.size):
+        raise
       raise UserError(
-        f'{type(self.network).__name__} cannot take an input of shape {x.shape}: one of its layers '
-        f'fits images of {self.size} x {self.size} pixels alone'
+        f'{type(self.network).__name__} cannot take images of {x.shape[1]} x {x.shape[2]} pixels: '
+        f'one of its layers fits {self.size} x {self.size} alone (config.fit: crop or squash)'
       ) from error
 
   def _check_input(self, x: Any) -> None:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import perturb
 from perturb.errors import PerturbWarning, UserError
 from perturb.methods.registry import METHODS, heatmap_of, method_named
 from perturb.options import describe
@@ -286,3 +287,28 @@ def test_every_option_changes_something(method, option):
   before = usual(method, base)
   after = heat(method, small_net(), X, targets_of(method), **{**base, option: value})
   assert before.shape != after.shape or np.abs(before - after).max() > 1e-6
+
+
+@pytest.mark.slow
+def test_what_is_not_in_the_registry_runs_in_double_precision_too():
+  net = small_net()
+  activations = net.activations(IMAGES, ['relu3'])['relu3']
+  calls = (
+    lambda: perturb.channel_attribution(net, IMAGES, 1, areas=[3], iterations=3),
+    lambda: perturb.feature_inversion(net, activations, 'relu3', steps=2).images,
+    lambda: perturb.activation_maximisation(net, 'fc', [1], steps=2).images,
+    lambda: perturb.pixel_inversion(net, IMAGES, 'relu3', steps=2).images,
+    lambda: perturb.meta_saliency(perturb.norm_grad, net, IMAGES, 1),
+    lambda: perturb.combine_layers(perturb.grad_cam, net, IMAGES, 1, ['relu2', 'relu3']),
+    lambda: perturb.region_scores(net, IMAGES, 1, IMAGES.mean(-1), [0.1]),
+  )
+  for call in calls:
+    with jax.enable_x64(True):
+      found = [leaf for leaf in jax.tree.leaves(call()) if isinstance(leaf, jax.Array)]
+    assert all(leaf.dtype == np.float32 and np.isfinite(leaf).all() for leaf in found)
+
+
+def test_a_layer_that_fits_one_size_alone_says_which():
+  net = perturb.nets.load('mnist', 'random')
+  with pytest.raises(UserError, match=r'cannot take images of 40 x 28 pixels: .* fits 28 x 28'):
+    perturb.gradient(net, np.zeros((1, 40, 28, 1)), 0)
