@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from perturb.base import Images, check_images, class_scores
-from perturb.chunks import default_chunk, mapped
+from perturb.chunks import default_chunk, default_forward_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError
 from perturb.nets.layer_gradients import network_of, refuse_rules
@@ -117,12 +117,25 @@ class Recovery(NamedTuple):
   top5: float
 
 
+@compiled
+def _likeliest(net, images, masks, *, sigma_max, chunk):
+  """The five likeliest classes of the masked images, `[N, 5]`."""
+
+  def some(index):
+    fill = blur(images[index], sigma_max)
+    scores = class_scores(net(fill + masks[index][..., None] * (images[index] - fill)))
+    return jax.lax.top_k(scores, min(5, scores.shape[1]))[1]
+
+  return mapped(some, len(images), chunk)
+
+
 def recover_labels(
   net: Pretrained,
   adversarial: Adversarial,
   masks: jax.Array | np.ndarray,
   *,
   sigma_max: float = 10.0,
+  chunk: int | None = None,
 ) -> Recovery:
   """Blurs what the masks delete in adversarial examples, and looks for the clean label.
 
@@ -131,12 +144,13 @@ def recover_labels(
     adversarial: N examples.
     masks: `[N, H, W]`, 1 where the image is kept: of the adversarial labels.
     sigma_max: of the blur, in pixels.
+    chunk: how many images go through the network at once; by default as many as suit the machine.
   """
-  images = adversarial.images
-  fill = blur(images, sigma_max)
-  masked = fill + jnp.asarray(masks)[..., None] * (images - fill)
-  scores = class_scores(net(masked))
-  labels = jax.lax.top_k(scores, min(5, scores.shape[1]))[1]
+  images = jnp.asarray(adversarial.images, jnp.float32)
+  chunk = min(chunk or default_forward_chunk(images.shape[1:3]), len(images))
+  labels = _likeliest(
+    net, images, jnp.asarray(masks, jnp.float32), sigma_max=sigma_max, chunk=chunk
+  )
   hits = np.asarray(labels) == np.asarray(adversarial.clean_labels)[:, None]
   return Recovery(labels, float(hits[:, 0].mean()), float(hits.any(1).mean()))
 

@@ -1,6 +1,7 @@
 """The task of configs/adversarial.py: crafting, detection by heatmaps, recovery (fig. 10)."""
 
 from collections.abc import Sequence
+import sys
 from typing import Any
 
 import jax
@@ -109,16 +110,18 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   experiment = Experiment(net, steps, targets=Targets(lambda _: -1))
   folder = Workdir(workdir, config, [RESULTS, 'study'], free=FREE)
   outcome = Run(experiment, dataset, config, folder.path)()
-  names = outcome.done(*outcome.status)
-  if names and jax.process_index() == 0:
+  names = {method: outcome.done('', step_name(method)) for method in config.methods}
+  if outcome.done() and jax.process_index() == 0:
     stored = Results(folder.path)
-    crafted, clean = _examples(names, stored)
-    pairs = {method: _stored_pair(method, names, stored) for method in config.methods}
-    _write_arrays(folder, crafted, clean, pairs)
+    _write_examples(folder, outcome.done(), stored)
+    pairs = {method: _stored_pair(method, some, stored) for method, some in names.items() if some}
+    _write_pairs(folder, names, pairs)
     _tabulate_detection(folder, pairs)
-    _tabulate_recovery(folder, net, crafted, pairs[config.mask_method][1])
-    columns = _columns(net, clean, crafted, pairs[config.mask_method])
-    folder.write('pairs.png', png(figures.adversarial_pairs(columns)))
+    if names[config.mask_method]:
+      crafted, clean = _examples(names[config.mask_method], stored)
+      _tabulate_recovery(folder, net, crafted, pairs[config.mask_method][1])
+      columns = _columns(net, clean, crafted, pairs[config.mask_method])
+      folder.write('pairs.png', png(figures.adversarial_pairs(columns)))
   return sum_up(folder, outcome)
 
 
@@ -138,27 +141,38 @@ def _stored_pair(method: str, names: Sequence[str], stored: Results) -> Pair:
   return clean, adversarial
 
 
-def _write_arrays(
-  folder: Workdir, crafted: Adversarial, clean: np.ndarray, pairs: dict[str, Pair]
-) -> None:
+def _write_arrays(folder: Workdir, name: str, arrays: dict[str, Any]) -> None:
   (folder.path / 'study').mkdir(exist_ok=True)
-  every: dict[str, dict[str, Any]] = {'adversarial': {'clean': clean, **crafted._asdict()}}
+  content = files.npz_bytes({field: np.asarray(array) for field, array in arrays.items()})
+  folder.write(f'study/{name}.npz', content)
+
+
+def _write_examples(folder: Workdir, names: list[str], stored: Results) -> None:
+  crafted, clean = _examples(names, stored)
+  _write_arrays(folder, 'adversarial', {'names': names, 'clean': clean, **crafted._asdict()})
+
+
+def _write_pairs(folder: Workdir, names: dict[str, list[str]], pairs: dict[str, Pair]) -> None:
   for method, pair in pairs.items():
-    every[step_name(method)] = dict(zip(SIDES, pair, strict=True))
-  for name, arrays in every.items():
-    content = files.npz_bytes({field: np.asarray(array) for field, array in arrays.items()})
-    folder.write(f'study/{name}.npz', content)
+    sides = dict(zip(SIDES, pair, strict=True))
+    _write_arrays(folder, step_name(method), {'names': names[method], **sides})
 
 
 def _tabulate_detection(folder: Workdir, pairs: dict[str, Pair]) -> None:
   """How well a classifier tells each method's heatmaps."""
   config, rows, accuracies = folder.config, [], {}
   for method, pair in pairs.items():
-    found = detect(*pair, epochs=config.epochs, seed=config.seed)
+    try:
+      found = detect(*pair, epochs=config.epochs, seed=config.seed)
+    except UserError as error:  # Too few images; the rest of the study does not need it.
+      print(f'no detection by {method}: {error}', file=sys.stderr)
+      rows.append((method, len(pair[0]), 0, 'nan'))
+      continue
     accuracies[method_named(method)[0]] = found.accuracy
     rows.append((method, len(pair[0]), len(found.predicted), f'{found.accuracy:.4f}'))
   files.write_table(folder.path / 'detection.csv', DETECTION, rows)
-  folder.write('detection.png', png(figures.detections(accuracies)))
+  if accuracies:
+    folder.write('detection.png', png(figures.detections(accuracies)))
   print(format_table(DETECTION, rows) + '\n')
 
 

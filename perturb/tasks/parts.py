@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import os
+import sys
 
 import jax
 import ml_collections
@@ -9,7 +10,7 @@ import numpy as np
 
 from perturb.console import format_table
 from perturb.data.datasets import Dataset, of_files
-from perturb.data.images import Source, unique_names
+from perturb.data.images import ImageError, Source, unique_names
 from perturb.evaluate.parts import Keypoint, intensity, part_saliency, placed, read_keypoints
 from perturb.figures import studies as figures
 from perturb.figures.style import png
@@ -78,15 +79,18 @@ def _placed(
   stored: Results,
   source: str,
 ) -> Points:
-  """The keypoints of some images, in pixels of their heatmaps."""
+  """The keypoints of some images, in pixels of their heatmaps; of those that are still there."""
   index = {one.name: i for i, one in enumerate(dataset.sources)}
-  return {
-    name: [
-      placed(point, dataset.size(index[name]), stored.field(name, source).shape, fit)
-      for point in points[name]
-    ]
-    for name in names
-  }
+  found: Points = {}
+  for name in names:
+    try:
+      size = dataset.size(index[name])
+    except ImageError as error:  # Its keypoints are in pixels of a picture that is gone.
+      print(f'left out of the tables: {error}', file=sys.stderr)
+      continue
+    shape = stored.field(name, source).shape
+    found[name] = [placed(point, size, shape, fit) for point in points[name]]
+  return found
 
 
 def _tabulate(

@@ -89,6 +89,10 @@ def test_parts(pictures, tmp_path):
   assert float(row['top']) == pytest.approx(heat[4:9, 12:17].mean(), abs=1e-4)
   assert float(row['foot']) == pytest.approx(heat[20:25, 12:17].mean(), abs=1e-4)
   assert 'none.png' in rows(tmp_path / 'work/failures.csv')[0]['place']
+  config.root = str(tmp_path)  # The pictures are gone; what was found of them is still there.
+  (tmp_path / 'work/config.json').write_text(config.to_json())
+  assert TASKS[config.task](config, str(tmp_path / 'work')) == 1
+  assert rows(tmp_path / 'work/keypoints.csv') == []
 
 
 def test_keypoints_follow_the_picture_into_the_crop():
@@ -117,6 +121,17 @@ def test_adversarial(tmp_path):
   (row,) = rows(tmp_path / 'recovery.csv')
   assert 0 <= float(row['recovered_top1']) <= float(row['recovered_top5']) <= 1
   assert (tmp_path / 'pairs.png').exists()
+
+  # A method that this network refuses, and too few images to hold any out, cost only their own.
+  few = config_of('adversarial', 'none', count=6, epochs=2, seed=0)
+  few.methods, few.mask_method = ('gradient', 'occlusion'), 'gradient'
+  few.options.occlusion = {'size': 100}
+  assert TASKS[few.task](few, str(tmp_path / 'few')) == 6
+  assert [(r['method'], r['accuracy']) for r in rows(tmp_path / 'few/detection.csv')] == [
+    ('gradient', 'nan')
+  ]
+  assert (tmp_path / 'few/recovery.csv').exists() and (tmp_path / 'few/pairs.png').exists()
+  assert (tmp_path / 'few/summary.json').exists()
   with pytest.raises(UserError, match="config.mask_method 'cam' must be one of"):
     TASKS['adversarial'](config_of('adversarial', 'none', mask_method='cam'), str(tmp_path / 'b'))
 
