@@ -15,8 +15,8 @@ from perturb import nets
 from perturb.errors import UserError
 from perturb.nets import zoo
 from perturb.nets.convert import convert, recognise
-from perturb.nets.weights.from_torch import torch_shapes
 from perturb.nets.weights.saved import read_network
+from perturb.nets.weights.torch_names import torch_shapes
 from tests import fixtures
 
 
@@ -41,7 +41,7 @@ def small(class_names=('a', 'b, bee', 'c')):
 @pytest.mark.parametrize('name', zoo.NETWORKS)
 def test_a_network_is_recognised_by_its_tensors(name):
   state = {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes_of(name, 7).items()}
-  found = recognise(state)
+  found = [*recognise({'': state})]
   assert name in found
   assert {other.removesuffix('_caffe') for other in found} == {name.removesuffix('_caffe')}
 
@@ -79,12 +79,12 @@ def test_linear_layers_stored_as_convolutions_are_read(tmp_path):
 def test_data_parallel_names_and_counters_are_understood():
   state = {f'module.{key}': value for key, value in state_of('resnet50_caffe').items()}
   state['module.bn1.num_batches_tracked'] = np.zeros((), np.int64)
-  assert recognise(state) == ['resnet50', 'resnet50_caffe']
+  assert [*recognise({'': state})] == ['resnet50', 'resnet50_caffe']
 
 
 def test_the_auxiliary_classifiers_of_googlenet_are_left_out():
   state = state_of('googlenet') | {'aux1.fc1.weight': np.zeros((2, 2), np.float32)}
-  assert recognise(state) == ['googlenet']
+  assert [*recognise({'': state})] == ['googlenet']
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from perturb.nets.architectures.vgg import VGG
 from perturb.nets.network import Network, Variables
 from perturb.nets.preprocessing import Preprocessing
 from perturb.nets.pretrained import Pretrained
-from perturb.nets.weights.from_torch import abstract_variables
-from perturb.nets.weights.torch_files import CheckpointError
+from perturb.nets.weights.errors import CheckpointError
+from perturb.nets.weights.torch_names import abstract_variables
 
 DESCRIPTION = 'network.json'
 WEIGHTS = 'weights'

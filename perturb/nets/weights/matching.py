@@ -1,0 +1,173 @@
+"""Finds the state dict of a checkpoint that fits a network, and the prefix of its names.
+
+Training scripts put a state dict under a key of their own, and wrappers put a prefix before each
+name: `module.`, `_orig_mod.`, `model.backbone.`. Neither is known by a list here. A prefix is what
+is left of a name in the file when a name that the network needs is taken off its end. The one with
+the most such names is the prefix. Names outside of it are left aside, as a projection head's beside
+an `encoder.`; a name with the prefix that belongs to no layer is an error.
+
+Of several state dicts or prefixes that fit, plain weights come before running averages of them
+(a name with the word `ema`, for example), and the first in the file before others.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+import heapq
+from typing import Any
+
+from perturb.nets.network import Network
+from perturb.nets.weights.errors import shown, shown_shape
+from perturb.nets.weights.state_dicts import is_average
+from perturb.nets.weights.tensors import Foreign
+from perturb.nets.weights.torch_names import torch_shapes
+
+Shape = tuple[int, int, int]
+State = Mapping[str, Any]  # Name -> what has a shape and a dtype, or `Foreign`.
+
+_TRIED = 8  # Pairs of a state dict and a prefix that are compared by shapes.
+_MAX_CLASSES = 1_000_000
+_EXAMPLES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+  """How far a state dict fits a network.
+
+  Attributes:
+    network: the network, with the classes that it was compared with.
+    where: the place of the state dict in the file; '' for the whole file.
+    prefix: what stands before each name.
+    names: the name that a tensor needs -> its name in the file, for those that are there.
+    needed: how many tensors the network needs.
+    aside: how many names are outside the prefix.
+    wrong: what keeps it from fitting, a line a tensor.
+    strange: names in the file, and names that are needed, where few are the same.
+  """
+
+  network: Network
+  where: str
+  prefix: str
+  names: dict[str, str]
+  needed: int
+  aside: int
+  wrong: list[str]
+  strange: str
+
+  def place(self) -> str:
+    """Which tensors of the file these are, for a message: '' if they are all of it."""
+    prefix = f'prefix {shown(self.prefix)}' if self.prefix else ''
+    where = f'state dict {shown(self.where)}' if self.where else ''
+    aside = f'{self.aside} left aside' if self.prefix and self.aside else ''
+    return ', '.join(filter(None, (where, prefix, aside)))
+
+  def complaint(self) -> str:
+    """The first thing that is wrong, and how much of the network is there, in a line."""
+    more = f' (and {len(self.wrong) - 1} more)' if self.wrong[1:] else ''
+    place = f' ({self.place()})' if self.place() else ''
+    there = f'; {len(self.names)} of {self.needed} names are there{place}'
+    return f'{self.wrong[0]}{more}{there}{self.strange}'
+
+
+def best_fit(network: Network, shape: Shape, states: Mapping[str, State]) -> Fit:
+  """The state dict that fits a network best, and the prefix of its names.
+
+  Args:
+    network: the architecture.
+    shape: of an input, `[H, W, C]`.
+    states: the state dicts by their places in the file.
+  """
+  return _best(states, torch_shapes(network, shape), lambda *_: network, shape)
+
+
+def best_fit_of_any_classes(network: Network, shape: Shape, states: Mapping[str, State]) -> Fit:
+  """The same, where the network takes the number of classes from the state dict."""
+
+  def resized(state: State, prefix: str) -> Network:
+    weight = state.get(f'{prefix}{network.torch_module(network.logits)}.weight')
+    classes = next(iter(getattr(weight, 'shape', ())), 0)
+    return network.clone(classes=classes) if 0 < classes <= _MAX_CLASSES else network
+
+  return _best(states, torch_shapes(network, shape), resized, shape)
+
+
+def _best(
+  states: Mapping[str, State],
+  needed: Iterable[str],
+  network_for: Callable[[State, str], Network],
+  shape: Shape,
+) -> Fit:
+  fits = [
+    _fit(network_for(states[where], prefix), shape, where, prefix, states[where])
+    for where, prefix in _candidates(states, set(needed))
+  ]
+  right = [fit for fit in fits if not fit.wrong]
+  plain = [fit for fit in right if not is_average(f'{fit.where}/{fit.prefix}')]
+  return (plain or right or fits)[0]
+
+
+def _candidates(states: Mapping[str, State], needed: set[str]) -> list[tuple[str, str]]:
+  """(place, prefix) of those with the most names that are needed, the best first."""
+  counts = {
+    (where, prefix): (count, not is_average(f'{where}/{prefix}'))
+    for where, state in states.items()
+    for prefix, count in _prefixes(state, needed).items()
+  }
+  if not counts:
+    return [(max(states, key=lambda where: len(states[where])), '')]
+  return heapq.nlargest(_TRIED, counts, key=counts.__getitem__)
+
+
+def _prefixes(names: Iterable[str], needed: set[str]) -> Counter[str]:
+  """How many of the names that are needed stand behind each prefix."""
+  parts = max(name.count('.') for name in needed) + 1
+  counts: Counter[str] = Counter()
+  for name in names:
+    pieces = name.rsplit('.', parts)
+    for cut in range(max(len(pieces) - parts, 0), len(pieces)):
+      ending = '.'.join(pieces[cut:])
+      if ending in needed:
+        counts[name.removesuffix(ending)] += 1
+  return counts
+
+
+def _fit(network: Network, shape: Shape, where: str, prefix: str, state: State) -> Fit:
+  needed, kind = torch_shapes(network, shape), type(network).__name__
+  inside = {name.removeprefix(prefix): name for name in state if name.startswith(prefix)}
+  wrong = []
+  for name, shapes in needed.items():
+    if name not in inside:
+      wrong.append(f'tensor {name!r} of shape {shapes[0]} is missing for {kind}')
+    elif why := _misfit(state[inside[name]], shapes):
+      wrong.append(f'tensor {name!r} {why}; {kind} needs {shapes[0]}')
+  left = [
+    name
+    for name in inside
+    if name not in needed
+    and not name.endswith('num_batches_tracked')
+    and not network.unused(name)
+    and not _is_no_tensor(state[inside[name]])
+  ]
+  wrong += [f'tensor {shown(name)} belongs to no layer of {kind}' for name in sorted(left)]
+  names = {name: inside[name] for name in needed if name in inside}
+  strange = _strange(state, needed) if 2 * len(names) < len(needed) else ''
+  aside = len(state) - len(inside)
+  return Fit(network, where, prefix, names, len(needed), aside, wrong, strange)
+
+
+def _misfit(tensor: Any, shapes: list[tuple[int, ...]]) -> str:
+  if isinstance(tensor, Foreign):
+    return tensor.reason
+  if tensor.shape not in shapes:
+    return f'has shape {shown_shape(tensor.shape)}'
+  return 'has complex numbers' if tensor.dtype.kind == 'c' else ''
+
+
+def _is_no_tensor(one: Any) -> bool:
+  return isinstance(one, Foreign) and not one.is_tensor
+
+
+def _strange(state: State, needed: Iterable[str]) -> str:
+  theirs = [name for name, one in state.items() if not _is_no_tensor(one)]
+  has, wants = (', '.join(map(shown, [*names][:_EXAMPLES])) for names in (theirs, needed))
+  return f'; the names in the file are like {has}, those needed like {wants}'
