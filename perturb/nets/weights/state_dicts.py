@@ -12,6 +12,7 @@ from perturb.nets.weights.tensors import Foreign, StateDict, Stored, is_tensor, 
 _MAX_DEPTH = 8  # Of a state dict in its wrappers.
 _MAX_NAME = 500  # Characters; longer ones are no names of tensors.
 _MAX_ENTRIES = 500_000  # In all dicts together.
+_MODULE_COST = 50  # Of a part of a network, in entries: parts that are shared are visited again.
 _AVERAGES = frozenset(('ema', 'average', 'averaged', 'avg', 'swa', 'shadow', 'teacher'))
 
 
@@ -41,13 +42,16 @@ class _Search:
     self.left = _MAX_ENTRIES
     self.known: dict[int, Stored | Foreign] = {}
 
+  def spend(self, entries: int) -> None:
+    self.left -= entries
+    if self.left < 0:
+      raise CheckpointError('it holds too many values; save model.state_dict() alone')
+
   def entries(self, node: Node) -> Iterator[tuple[str | int, Any]]:
     """A dict's, or those that a call of OrderedDict was given as pairs."""
     listed = node.name.endswith('OrderedDict') and len(node.items) == 1
     given = _elements(node.items[0]) if listed else []
-    self.left -= len(given) + len(node.entries)
-    if self.left < 0:
-      raise CheckpointError('it holds too many values; save model.state_dict() alone')
+    self.spend(len(given) + len(node.entries))
     pairs = [pair.items for pair in given if len(_elements(pair)) == 2]
     for key, value in [*pairs, *node.entries.items()]:
       if type(key) is int or (type(key) is str and len(key) <= _MAX_NAME):
@@ -71,6 +75,7 @@ class _Search:
       prefix, part = parts.pop()
       if not _is_module(part) or len(prefix) > _MAX_NAME:
         continue
+      self.spend(_MODULE_COST)
       for kind in ('_parameters', '_buffers'):
         own = self.named(part.state.entries.get(kind) or Node('dict'))
         state |= {prefix + name: tensor for name, tensor in own.items() if is_tensor(tensor)}
