@@ -32,6 +32,10 @@ def recognise(states: Mapping[str, State]) -> dict[str, Fit]:
   if not found:
     # The one with the most of its tensors; of these the one that leaves over the fewest.
     nearest = max(fits, key=lambda name: (len(fits[name].names), -len(fits[name].wrong)))
+    if not fits[nearest].names:
+      raise CheckpointError(
+        f'the weights of no known network; the names in the file are like {fits[nearest].theirs}'
+      )
     raise CheckpointError(
       f'the weights of no known network; nearest is {nearest}, but {fits[nearest].complaint()}'
     )

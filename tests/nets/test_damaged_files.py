@@ -153,20 +153,20 @@ def test_hostile_descriptions_are_refused_in_a_line(reader, tmp_path, make, kind
 
 def zip_bomb(path):
   zeros = zlib.compressobj(9, wbits=-15)
-  packed = b''.join(zeros.compress(bytes(1 << 20)) for _ in range(400)) + zeros.flush()
-  array = np.broadcast_to(np.float32(0), (100 << 20,))
+  packed = b''.join(zeros.compress(bytes(1 << 20)) for _ in range(300)) + zeros.flush()
+  array = np.broadcast_to(np.float32(0), (75 << 20,))
   with zipfile.ZipFile(path, 'w') as archive:
     archive.writestr('x/data.pkl', torch.START + mapping({'w': torch.tensor('0', array)}) + b'.')
     archive.writestr('x/data/0', packed)
   # The member is said to be packed, and to be as long as what it unpacks to.
   data = bytearray(path.read_bytes())
   at = data.rfind(b'PK\1\2')
-  data[at + 10 : at + 12], data[at + 24 : at + 28] = b'\x08\0', struct.pack('<I', 400 << 20)
+  data[at + 10 : at + 12], data[at + 24 : at + 28] = b'\x08\0', struct.pack('<I', 300 << 20)
   path.write_bytes(data)
 
 
 def description_bomb(path):
-  body = torch.START + TUPLE + pickle.TUPLE1 * (200 << 20)
+  body = torch.START + TUPLE + pickle.TUPLE1 * (70 << 20)
   with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
     archive.writestr('x/data.pkl', body)
 

@@ -3,6 +3,7 @@
 from perturb.errors import UserError
 
 _SHOWN = 80  # Characters of a name, or of a shape.
+_SAID = 200  # Characters of what another library said.
 
 
 class CheckpointError(UserError):
@@ -12,6 +13,12 @@ class CheckpointError(UserError):
 def shown(name: str) -> str:
   """A name from a file as a message may hold it: in quotes, on one line, not too long."""
   return repr(name[:_SHOWN]) + ('...' if len(name) > _SHOWN else '')
+
+
+def in_a_line(error: Exception) -> str:
+  """What another library said, on one line that is not too long."""
+  text = ' '.join(str(error).split())[:_SAID]
+  return ''.join(letter if letter.isprintable() else '?' for letter in text)
 
 
 def shown_shape(shape: tuple[int, ...]) -> str:

@@ -39,20 +39,20 @@ class Fit:
     where: the place of the state dict in the file; '' for the whole file.
     prefix: what stands before each name.
     names: the name that a tensor needs -> its name in the file, for those that are there.
-    needed: how many tensors the network needs.
+    needed: the names of the tensors that the network needs.
     aside: how many names are outside the prefix.
     wrong: what keeps it from fitting, a line a tensor.
-    strange: names in the file, and names that are needed, where few are the same.
+    theirs: some names in the file, for a message.
   """
 
   network: Network
   where: str
   prefix: str
   names: dict[str, str]
-  needed: int
+  needed: list[str]
   aside: int
   wrong: list[str]
-  strange: str
+  theirs: str
 
   def place(self) -> str:
     """Which tensors of the file these are, for a message: '' if they are all of it."""
@@ -65,8 +65,14 @@ class Fit:
     """The first thing that is wrong, and how much of the network is there, in a line."""
     more = f' (and {len(self.wrong) - 1} more)' if self.wrong[1:] else ''
     place = f' ({self.place()})' if self.place() else ''
-    there = f'; {len(self.names)} of {self.needed} names are there{place}'
-    return f'{self.wrong[0]}{more}{there}{self.strange}'
+    there = f'; {len(self.names)} of {len(self.needed)} names are there{place}'
+    few = 2 * len(self.names) < len(self.needed)
+    names = f'; those in the file are like {self.theirs}, those needed like {self.ours()}'
+    return f'{self.wrong[0]}{more}{there}{names if few else ""}'
+
+  def ours(self) -> str:
+    """Some names that the network needs, for a message."""
+    return ', '.join(map(repr, self.needed[:_EXAMPLES]))
 
 
 def best_fit(network: Network, shape: Shape, states: Mapping[str, State]) -> Fit:
@@ -134,12 +140,17 @@ def _prefixes(names: Iterable[str], needed: set[str]) -> Counter[str]:
 def _fit(network: Network, shape: Shape, where: str, prefix: str, state: State) -> Fit:
   needed, kind = torch_shapes(network, shape), type(network).__name__
   inside = {name.removeprefix(prefix): name for name in state if name.startswith(prefix)}
-  wrong = []
-  for name, shapes in needed.items():
-    if name not in inside:
-      wrong.append(f'tensor {name!r} of shape {shapes[0]} is missing for {kind}')
-    elif why := _misfit(state[inside[name]], shapes):
-      wrong.append(f'tensor {name!r} {why}; {kind} needs {shapes[0]}')
+  names = {name: inside[name] for name in needed if name in inside}
+  wrong = [
+    f'tensor {name!r} {why}; {kind} needs {needed[name][0]}'
+    for name, theirs in names.items()
+    if (why := _misfit(state[theirs], needed[name]))
+  ]
+  wrong += [
+    f'tensor {name!r} of shape {shapes[0]} is missing for {kind}'
+    for name, shapes in needed.items()
+    if name not in names
+  ]
   left = [
     name
     for name in inside
@@ -149,10 +160,8 @@ def _fit(network: Network, shape: Shape, where: str, prefix: str, state: State) 
     and not _is_no_tensor(state[inside[name]])
   ]
   wrong += [f'tensor {shown(name)} belongs to no layer of {kind}' for name in sorted(left)]
-  names = {name: inside[name] for name in needed if name in inside}
-  strange = _strange(state, needed) if 2 * len(names) < len(needed) else ''
   aside = len(state) - len(inside)
-  return Fit(network, where, prefix, names, len(needed), aside, wrong, strange)
+  return Fit(network, where, prefix, names, [*needed], aside, wrong, _theirs(state))
 
 
 def _misfit(tensor: Any, shapes: list[tuple[int, ...]]) -> str:
@@ -167,7 +176,6 @@ def _is_no_tensor(one: Any) -> bool:
   return isinstance(one, Foreign) and not one.is_tensor
 
 
-def _strange(state: State, needed: Iterable[str]) -> str:
-  theirs = [name for name, one in state.items() if not _is_no_tensor(one)]
-  has, wants = (', '.join(map(shown, [*names][:_EXAMPLES])) for names in (theirs, needed))
-  return f'; the names in the file are like {has}, those needed like {wants}'
+def _theirs(state: State) -> str:
+  names = [name for name, one in state.items() if not _is_no_tensor(one)]
+  return ', '.join(map(shown, names[:_EXAMPLES]))

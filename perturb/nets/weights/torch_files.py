@@ -31,6 +31,7 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
 _PLACES = 8  # That a message names.
+_MAX_ORDER = 16  # bytes of the word 'little' or 'big'
 _FEW_STEPS = 1000  # Of the small pickles of the legacy format.
 _STORAGE_STEPS = 200_000  # Of its list of storages.
 _MAX_UNPACKED = 1 << 26  # bytes of a description that is compressed
@@ -148,7 +149,7 @@ def _of_zip(file: BinaryIO) -> tuple[dict[str, StateDict], Storages]:
   if f'{root}constants.pkl' in inside:
     raise CheckpointError('a TorchScript archive; save model.state_dict() instead')
   order = inside.get(f'{root}byteorder')
-  if order and (order.nbytes > 16 or order.read(file).tobytes() != b'little'):
+  if order and order.nbytes <= _MAX_ORDER and order.read(file).tobytes() != b'little':
     raise CheckpointError('big-endian checkpoints are not supported')
   with _description(file, inside[entry]) as description:
     found = find_state_dicts(description.root)
