@@ -1,9 +1,13 @@
 """Which tensors of a checkpoint are a network's: wrappers, prefixes, averages, what is left."""
 
+import argparse
+import datetime
+import pathlib
 import re
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from perturb import nets
 from perturb.nets import zoo
@@ -177,3 +181,79 @@ def test_complex_tensors_are_refused():
   state = WEIGHTS | {'conv1.bias': np.zeros(20, np.complex64)}
   with pytest.raises(CheckpointError, match=r"'conv1\.bias' has complex numbers"):
     nets.from_torch(MNIST.network, state, shape=MNIST.shape)
+
+
+def whole_model():
+  parts, order = {}, [*WEIGHTS]
+  for layer in ('conv1', 'conv2', 'conv3', 'fc4'):
+    keys = {leaf: f'{layer}.{leaf}' for leaf in ('bias', 'weight')}
+    parts[layer] = torch.module_object(
+      {leaf: torch.tensor(str(order.index(key)), WEIGHTS[key]) for leaf, key in keys.items()}
+    )
+  return torch.module_object({}, parts)
+
+
+def old_state():
+  return mapping({n: torch.old_tensor(str(i), a) for i, (n, a) in enumerate(WEIGHTS.items())})
+
+
+def safetensors_file(path):
+  save_file(WEIGHTS, path)
+  return path
+
+
+def training(path, **options):
+  """As PyTorch's own example for ImageNet writes one."""
+  arguments = value(argparse.Namespace(lr=0.1, data=datetime.date(2020, 1, 1)))
+  beside = value('args') + arguments + torch.pickle.SETITEM
+  moments = {f'{i}': np.zeros(3, np.float32) for i in range(9)}
+  return written(path, {'optimizer': moments, 'state_dict': WEIGHTS}, beside=beside, **options)
+
+
+# The first words of a row of the table in docs/networks.md: files, and what is taken of them.
+FORMS = {
+  '`torch.save(model.state_dict(), path)`, in either': [
+    (lambda path: zip_file(path, torch.state(WEIGHTS), WEIGHTS), ('', '')),
+    (lambda path: legacy_file(path, torch.state(WEIGHTS, legacy=True), WEIGHTS), ('', '')),
+  ],
+  'the same by torch 0.2 or 0.3, or under Python 2': [
+    (lambda path: legacy_file(path, old_state(), WEIGHTS), ('', '')),
+    (lambda path: legacy_file(path, torch.python2_state(WEIGHTS), WEIGHTS), ('', '')),
+  ],
+  'of a model in `DataParallel`': [
+    (lambda path: written(path, {'': named('module.')}), ('', 'module.')),
+  ],
+  'of a model after `torch.compile`': [
+    (lambda path: written(path, {'': named('_orig_mod.')}), ('', '_orig_mod.')),
+  ],
+  'of a training script': [
+    (training, ('state_dict', '')),
+    (lambda path: training(path, make=legacy_file), ('state_dict', '')),
+  ],
+  'of PyTorch Lightning': [
+    (lambda path: written(path, {'state_dict': named('model.')}), ('state_dict', 'model.')),
+  ],
+  'with running averages beside': [
+    (lambda path: written(path, {'model_ema': zeros(), 'model': WEIGHTS}), ('model', '')),
+    (lambda path: written(path, {'state_dict_ema': WEIGHTS}), ('state_dict_ema', '')),
+  ],
+  'of self-supervised training': [
+    (lambda path: written(path, {'': named('encoder.') | SMALL}), ('', 'encoder.')),
+  ],
+  '`torch.save(model, path)`': [(lambda path: zip_file(path, whole_model(), WEIGHTS), ('', ''))],
+  '`.safetensors`': [(safetensors_file, ('', ''))],
+}
+
+
+def test_the_table_of_forms_is_this_one():
+  text = (pathlib.Path(__file__).parents[2] / 'docs/networks.md').read_text()
+  rows = text.split('| checkpoint | what is taken |\n|---|---|\n')[1].split('\n\n')[0].splitlines()
+  assert len(rows) == len(FORMS)
+  for row, start in zip(rows, FORMS, strict=True):
+    assert row.startswith(f'| {start}'), start
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_the_common_forms_are_read(tmp_path, form):
+  for write, place in FORMS[form]:
+    assert taken(write(tmp_path / 'x.pth')) == place

@@ -83,30 +83,31 @@ def best_fit(network: Network, shape: Shape, states: Mapping[str, State]) -> Fit
     shape: of an input, `[H, W, C]`.
     states: the state dicts by their places in the file.
   """
-  return _best(states, torch_shapes(network, shape), lambda *_: network, shape)
+  return _best(network, shape, states, lambda *_: network.classes)
 
 
 def best_fit_of_any_classes(network: Network, shape: Shape, states: Mapping[str, State]) -> Fit:
   """The same, where the network takes the number of classes from the state dict."""
 
-  def resized(state: State, prefix: str) -> Network:
+  def classes(state: State, prefix: str) -> int:
     weight = state.get(f'{prefix}{network.torch_module(network.logits)}.weight')
-    classes = next(iter(getattr(weight, 'shape', ())), 0)
-    return network.clone(classes=classes) if 0 < classes <= _MAX_CLASSES else network
+    count = next(iter(getattr(weight, 'shape', ())), 0)
+    return count if 0 < count <= _MAX_CLASSES else network.classes
 
-  return _best(states, torch_shapes(network, shape), resized, shape)
+  return _best(network, shape, states, classes)
 
 
 def _best(
-  states: Mapping[str, State],
-  needed: Iterable[str],
-  network_for: Callable[[State, str], Network],
+  network: Network,
   shape: Shape,
+  states: Mapping[str, State],
+  count_classes: Callable[[State, str], int],
 ) -> Fit:
-  fits = [
-    _fit(network_for(states[where], prefix), shape, where, prefix, states[where])
-    for where, prefix in _candidates(states, set(needed))
-  ]
+  fits = []
+  for where, prefix in _candidates(states, set(torch_shapes(network, shape))):
+    classes = count_classes(states[where], prefix)
+    needed = torch_shapes(network, shape, classes)
+    fits.append(_fit(network.clone(classes=classes), needed, where, prefix, states[where]))
   right = [fit for fit in fits if not fit.wrong]
   plain = [fit for fit in right if not is_average(f'{fit.where}/{fit.prefix}')]
   return (plain or right or fits)[0]
@@ -137,8 +138,14 @@ def _prefixes(names: Iterable[str], needed: set[str]) -> Counter[str]:
   return counts
 
 
-def _fit(network: Network, shape: Shape, where: str, prefix: str, state: State) -> Fit:
-  needed, kind = torch_shapes(network, shape), type(network).__name__
+def _fit(
+  network: Network,
+  needed: dict[str, list[tuple[int, ...]]],
+  where: str,
+  prefix: str,
+  state: State,
+) -> Fit:
+  kind = type(network).__name__
   inside = {name.removeprefix(prefix): name for name in state if name.startswith(prefix)}
   names = {name: inside[name] for name in needed if name in inside}
   wrong = [

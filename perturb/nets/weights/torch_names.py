@@ -30,10 +30,23 @@ def torch_name(network: Network, path: tuple[str, ...]) -> str:
   return f'{network.torch_module(layer)}.{_LEAVES[leaf]}'
 
 
-def torch_shapes(network: Network, shape: tuple[int, int, int]) -> dict[str, list[tuple[int, ...]]]:
-  """The names of a network's tensors in a state dict, and the shapes that they may have."""
+def torch_shapes(
+  network: Network, shape: tuple[int, int, int], classes: int | None = None
+) -> dict[str, list[tuple[int, ...]]]:
+  """The names of a network's tensors in a state dict, and the shapes that they may have.
+
+  Args:
+    network: the architecture.
+    shape: of an input, `[H, W, C]`.
+    classes: number of logits; None for the network's.
+  """
   leaves = flax.traverse_util.flatten_dict(abstract_variables(network, shape))
-  return {torch_name(network, path): _torch_shapes(leaf.shape) for path, leaf in leaves.items()}
+  shapes = {torch_name(network, path): _torch_shapes(leaf.shape) for path, leaf in leaves.items()}
+  logits = f'{network.torch_module(network.logits)}.'
+  return {
+    name: [(classes or one[0], *one[1:]) for one in ones] if name.startswith(logits) else ones
+    for name, ones in shapes.items()
+  }
 
 
 def _torch_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
