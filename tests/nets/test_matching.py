@@ -216,7 +216,7 @@ FORMS = {
     (lambda path: zip_file(path, torch.state(WEIGHTS), WEIGHTS), ('', '')),
     (lambda path: legacy_file(path, torch.state(WEIGHTS, legacy=True), WEIGHTS), ('', '')),
   ],
-  'the same by torch 0.2 or 0.3, or under Python 2': [
+  'the same by torch 0.1 to 0.3, or under Python 2': [
     (lambda path: legacy_file(path, old_state(), WEIGHTS), ('', '')),
     (lambda path: legacy_file(path, torch.python2_state(WEIGHTS), WEIGHTS), ('', '')),
   ],

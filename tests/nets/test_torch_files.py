@@ -45,7 +45,9 @@ def test_reads_what_python_2_wrote(tmp_path):
 def test_the_tar_format_and_others_are_named(tmp_path):
   path = tmp_path / 'x.pth'
   path.write_bytes(b'storages'.ljust(257, b'\0') + b'ustar\x0000'.ljust(255, b'\0'))
-  with pytest.raises(CheckpointError, match=r'x\.pth: the tar format of torch 0\.1'):
+  with pytest.raises(
+    CheckpointError, match=r'x\.pth: the tar format of the first versions of torch'
+  ):
     read_checkpoint(path)
   with zipfile.ZipFile(path, 'w') as archive:
     archive.writestr('net/data.pkl', torch.state())

@@ -4,8 +4,11 @@
 names; `weights/` is an orbax checkpoint of the variables.
 """
 
+from collections.abc import Iterator
+import contextlib
 import dataclasses
 import json
+import logging
 import math
 import os
 import pathlib
@@ -139,10 +142,24 @@ def _preprocessing(found: dict[str, Any]) -> Preprocessing:
   return preprocessing
 
 
+@contextlib.contextmanager
+def _unreported() -> Iterator[None]:
+  """Keeps Orbax from reporting, over many lines, what the error says in one."""
+  logger = logging.getLogger('absl')
+  level = logger.level
+  logger.setLevel(logging.CRITICAL)
+  try:
+    yield
+  finally:
+    logger.setLevel(level)
+
+
 def _restore(path: pathlib.Path, expected: Variables) -> Variables:
   try:
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _unreported(), ocp.StandardCheckpointer() as checkpointer:
       found = checkpointer.metadata(path).item_metadata
+      if found is None:
+        raise CheckpointError(f'{path}: missing or damaged (it lists no variables)')
       _check(path, expected, dict(found))
       return checkpointer.restore(path, expected)
   except CheckpointError:

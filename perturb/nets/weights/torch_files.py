@@ -238,7 +238,9 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
       tensors, storages = safetensors_files.read_layout(file)
       found = {'': tensors}
     elif _is_tar(file):
-      raise CheckpointError('the tar format of torch 0.1; load it there and save it again')
+      raise CheckpointError(
+        'the tar format of the first versions of torch; load it and save it again'
+      )
     else:
       found, storages = _of_legacy(file)
   return Checkpoint(name, found, storages)
@@ -249,7 +251,7 @@ def read_checkpoint(
 ) -> dict[str, np.ndarray]:
   """The named tensors of a checkpoint, as numpy arrays.
 
-  Reads PyTorch's zip format (torch 1.6 and later), its legacy one (torch 0.2 and later, Python 2
+  Reads PyTorch's zip format (torch 1.6 and later), its legacy one (torch 0.1 and later, Python 2
   too), and safetensors. The format is told by the content. Nothing in the file is executed or
   imported, and whatever is beside the tensors, of any class, is left aside.
 
