@@ -99,6 +99,13 @@ HOSTILE = {
   'pairs that are shared': pickle.EMPTY_LIST + pickle.MARK + value(1) * 50_000 + pickle.APPENDS
   + b'q\1' + pickle.POP + pickle.EMPTY_LIST + pickle.MARK + (name('collections', 'OrderedDict')
   + b'h\1' + pickle.TUPLE1 + pickle.REDUCE) * 20_000 + pickle.APPENDS,
+  'a reference of many parts': pickle.MARK + value('storage') + name('torch', 'FloatStorage')
+  + value('0') + value('cpu') + value(1) * 100_000 + pickle.TUPLE + b'q\1' + pickle.POP
+  + pickle.EMPTY_DICT + pickle.MARK + b''.join(
+    value(i) + name('torch._utils', '_rebuild_tensor_v2') + pickle.MARK + b'h\1'
+    + pickle.BINPERSID + value(0) + TUPLE + TUPLE + pickle.TUPLE + pickle.REDUCE
+    for i in range(20_000)
+  ) + pickle.SETITEMS,
   'networks that hold one twice': torch.module_object({}) + b''.join(
     [b'q\1' + pickle.POP + torch.module_object({}, {'a': b'h\1', 'b': b'h\1'})] * 40
   ),
@@ -171,11 +178,16 @@ def description_bomb(path):
     archive.writestr('x/data.pkl', body)
 
 
-def many_members(path):
-  record = struct.pack('<4s4B4HL2L5H2L', b'PK\1\2', *[0] * 18) + b''
-  body = b'PK\3\4' + record * 400_000
-  end = struct.pack('<4s4H2LH', b'PK\5\6', 0, 0, 0, 0, len(record) * 400_000, 4, 0)
-  path.write_bytes(body + end)
+def archive_of(count, extra=0):
+  """An archive that is nothing but a directory."""
+
+  def write(path):
+    sizes = [0] * 10 + [extra] + [0] * 7
+    record = struct.pack('<4s4B4HL2L5H2L', b'PK\1\2', *sizes) + bytes(extra)
+    end = struct.pack('<4s4H2LH', b'PK\5\6', 0, 0, 0, 0, len(record) * count, 4, 0)
+    path.write_bytes(b'PK\3\4' + record * count + end)
+
+  return write
 
 
 def altered(offset, new):
@@ -206,7 +218,9 @@ def one(**changes):
 FILES = {
   'a zip bomb': zip_bomb,
   'a description that is a zip bomb': description_bomb,
-  'an archive of 400 000 members': many_members,
+  'an archive of 400 000 members': archive_of(400_000),
+  'an archive of as many members as may be': archive_of(90_000),
+  'members with many extra fields': archive_of(60, extra=65_532),
   'an encrypted archive': altered(8, b'\1\0'),
   'an unknown compression': altered(10, b'\x0c\0'),
   'stored data that are said to be packed': altered(10, b'\x08\0'),

@@ -16,7 +16,7 @@ _LOCATOR_64 = struct.Struct('<4sLQL')  # and where that one is.
 _MEMBER = struct.Struct('<4s4B4HL2L5H2L')  # A member in the directory,
 _LOCAL = struct.Struct('<4s2B4HL2L2H')  # and before its data.
 _LONGEST_COMMENT = 1 << 16
-_MAX_DIRECTORY = 1 << 24  # bytes
+_MAX_DIRECTORY = 1 << 22  # bytes, of some 40 000 members
 _STORED, _DEFLATED = 0, 8
 _ENCRYPTED = 1
 
@@ -176,10 +176,11 @@ def _member(data: bytes, at: int) -> tuple[Member, int]:
 
 def _large_sizes(extra: bytes, sizes: list[int]) -> list[int]:
   """Sizes and offsets of which those that need 64 bits are in the extra fields."""
-  while len(extra) >= 4:
-    kind, size = struct.unpack_from('<2H', extra)
+  at = 0
+  while at + 4 <= len(extra):
+    kind, size = struct.unpack_from('<2H', extra, at)
     if kind == 1:
-      large = iter(struct.unpack_from(f'<{size // 8}Q', extra, 4))
+      large = iter(struct.unpack_from(f'<{min(size // 8, 3)}Q', extra, at + 4))
       return [next(large, 0) if one == 0xFFFFFFFF else one for one in sizes]
-    extra = extra[4 + size :]
+    at += 4 + size
   return sizes

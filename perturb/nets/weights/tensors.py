@@ -7,10 +7,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from perturb.nets.weights.errors import CheckpointError, shown, shown_shape
+from perturb.nets.weights.errors import shown, shown_shape
 from perturb.nets.weights.pickles import Node
 
 _MAX_DIMENSIONS = 32
+_LONGEST_REFERENCE = 7  # Parts of a reference to a storage, and one too many.
 _MAX_SIZE = 2**62  # bytes, so that numpy can count them
 
 _DTYPES = {
@@ -131,21 +132,17 @@ def checked(tensor: Stored) -> Stored | Foreign:
   return tensor
 
 
-def storage_itemsize(node: Node) -> tuple[str, int]:
-  """(key, bytes of an element) of a reference to a storage.
-
-  Raises:
-    CheckpointError: for anything else, or a storage whose elements have an unknown size.
-  """
-  match _items(node.items[0]):
-    case ['storage', Node(kind='name', name=str(name)), str(key), *_]:
-      leaf = name.rpartition('.')[2]
-      if leaf in _STORAGES:
-        return key, _DTYPES[_STORAGES[leaf]].itemsize
-      if leaf in _QUANTIZED:
-        return key, _QUANTIZED[leaf]
-      raise CheckpointError(f'a storage of the unknown kind {shown(name)}')
-  raise CheckpointError('a storage of an unknown kind')
+def storage_itemsizes(references: list[Node]) -> dict[str, int]:
+  """The bytes of an element of each storage that is referred to, by its key, where known."""
+  known = {kind: _DTYPES[name].itemsize for kind, name in _STORAGES.items()} | _QUANTIZED
+  sizes = {}
+  for node in references:
+    match _items(node.items[0]):
+      case ['storage', Node(kind='name', name=str(name)), str(key), *_]:
+        kind = name.rpartition('.')[2]
+        if kind in known:
+          sizes[key] = known[kind]
+  return sizes
 
 
 def tensor_of(value: Any) -> Stored | Foreign:
@@ -200,7 +197,7 @@ def _counts(value: Any) -> tuple[int, ...]:
 def _storage(value: Any) -> tuple[np.dtype, str, int, int]:
   """(type, key, elements, first element) of a reference to a storage, or to a part of one."""
   if isinstance(value, Node) and value.kind == 'persistent':
-    match _items(value.items[0]):
+    match _items(value.items[0])[:_LONGEST_REFERENCE]:
       case ['storage', Node(kind='name', name=str(name)), str(key), _, int(size), *view] if (
         name.startswith('torch.') and size >= 0 and len(view) <= 1
       ):

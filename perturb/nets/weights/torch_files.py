@@ -24,7 +24,7 @@ from perturb.nets.weights.tensors import (
   Stored,
   is_tensor,
   row_major,
-  storage_itemsize,
+  storage_itemsizes,
 )
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -182,21 +182,12 @@ def _of_legacy(file: BinaryIO) -> tuple[dict[str, StateDict], Storages]:
     if not (isinstance(system.root, Node) and system.root.entries.get('little_endian') is True):
       raise CheckpointError('big-endian checkpoints are not supported')
   with described(file, size) as description:
-    found, sizes = find_state_dicts(description.root), _itemsizes(description.persistent)
+    found, sizes = find_state_dicts(description.root), storage_itemsizes(description.persistent)
   with described(file, size, _STORAGE_STEPS) as keys:
     if not isinstance(keys.root, Node):
       raise CheckpointError('truncated: the list of storages is missing')
     names = [key for key in keys.root.items if isinstance(key, str)]
   return found, _legacy_storages(file, size, names, sizes)
-
-
-def _itemsizes(references: list[Node]) -> dict[str, int]:
-  sizes = {}
-  for node in references:
-    with contextlib.suppress(CheckpointError):  # Matters only if its bytes are to be passed over.
-      key, itemsize = storage_itemsize(node)
-      sizes[key] = itemsize
-  return sizes
 
 
 def _legacy_storages(
