@@ -182,7 +182,7 @@ def archive_of(count, extra=0):
   """An archive that is nothing but a directory."""
 
   def write(path):
-    sizes = [0] * 10 + [extra] + [0] * 7
+    sizes = [0] * 12 + [extra] + [0] * 5
     record = struct.pack('<4s4B4HL2L5H2L', b'PK\1\2', *sizes) + bytes(extra)
     end = struct.pack('<4s4H2LH', b'PK\5\6', 0, 0, 0, 0, len(record) * count, 4, 0)
     path.write_bytes(b'PK\3\4' + record * count + end)
