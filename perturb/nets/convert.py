@@ -12,7 +12,7 @@ from perturb.console import quiet
 from perturb.errors import UserError
 from perturb.nets import preprocessing as pre
 from perturb.nets.weights.errors import CheckpointError
-from perturb.nets.weights.matching import Fit, State
+from perturb.nets.weights.matching import Fit, State, has_layers_of, names_like
 from perturb.nets.weights.saved import save
 from perturb.nets.weights.torch_files import open_checkpoint
 from perturb.nets.zoo import NETWORKS, find, read_class_names, read_fit
@@ -27,15 +27,19 @@ def recognise(states: Mapping[str, State]) -> dict[str, Fit]:
   Raises:
     CheckpointError: if there are none, with what keeps it from the nearest one.
   """
-  fits = {name: find(architecture, states) for name, architecture in NETWORKS.items()}
+  fits = {
+    name: find(architecture, states)
+    for name, architecture in NETWORKS.items()
+    if has_layers_of(architecture.network, states)
+  }
+  if not fits:
+    raise CheckpointError(
+      f'the weights of no known network; the names in the file are like {names_like(states)}'
+    )
   found = {name: fit for name, fit in fits.items() if not fit.wrong}
   if not found:
     # The one with the most of its tensors; of these the one that leaves over the fewest.
     nearest = max(fits, key=lambda name: (len(fits[name].names), -len(fits[name].wrong)))
-    if not fits[nearest].names:
-      raise CheckpointError(
-        f'the weights of no known network; the names in the file are like {fits[nearest].theirs}'
-      )
     raise CheckpointError(
       f'the weights of no known network; nearest is {nearest}, but {fits[nearest].complaint()}'
     )

@@ -16,6 +16,7 @@ import dataclasses
 import heapq
 from typing import Any
 
+from perturb.nets.layers import Conv, Dense, WindowDense
 from perturb.nets.network import Network
 from perturb.nets.weights.errors import shown, shown_shape
 from perturb.nets.weights.state_dicts import is_average
@@ -73,6 +74,21 @@ class Fit:
   def ours(self) -> str:
     """Some names that the network needs, for a message."""
     return ', '.join(map(repr, self.needed[:_EXAMPLES]))
+
+
+def has_layers_of(network: Network, states: Mapping[str, State]) -> bool:
+  """Whether any name is that of weights of one of a network's layers: quick, by names alone."""
+  weights = {
+    f'{network.torch_module(layer.name)}.weight'
+    for layer in network.build_layers()
+    if getattr(layer.build, 'func', None) in (Conv, Dense, WindowDense)
+  }
+  return any(_prefixes(state, weights) for state in states.values())
+
+
+def names_like(states: Mapping[str, State]) -> str:
+  """Some names of the tensors of the largest state dict, for a message."""
+  return _theirs(max(states.values(), key=len))
 
 
 def best_fit(network: Network, shape: Shape, states: Mapping[str, State]) -> Fit:
