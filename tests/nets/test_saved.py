@@ -15,8 +15,8 @@ from perturb import nets
 from perturb.errors import UserError
 from perturb.nets import zoo
 from perturb.nets.convert import convert, recognise
-from perturb.nets.weights.from_torch import torch_shapes
 from perturb.nets.weights.saved import read_network
+from perturb.nets.weights.torch_names import torch_shapes
 from tests import fixtures
 
 
@@ -41,7 +41,7 @@ def small(class_names=('a', 'b, bee', 'c')):
 @pytest.mark.parametrize('name', zoo.NETWORKS)
 def test_a_network_is_recognised_by_its_tensors(name):
   state = {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes_of(name, 7).items()}
-  found = recognise(state)
+  found = [*recognise({'': state})]
   assert name in found
   assert {other.removesuffix('_caffe') for other in found} == {name.removesuffix('_caffe')}
 
@@ -79,12 +79,12 @@ def test_linear_layers_stored_as_convolutions_are_read(tmp_path):
 def test_data_parallel_names_and_counters_are_understood():
   state = {f'module.{key}': value for key, value in state_of('resnet50_caffe').items()}
   state['module.bn1.num_batches_tracked'] = np.zeros((), np.int64)
-  assert recognise(state) == ['resnet50', 'resnet50_caffe']
+  assert [*recognise({'': state})] == ['resnet50', 'resnet50_caffe']
 
 
 def test_the_auxiliary_classifiers_of_googlenet_are_left_out():
   state = state_of('googlenet') | {'aux1.fc1.weight': np.zeros((2, 2), np.float32)}
-  assert recognise(state) == ['googlenet']
+  assert [*recognise({'': state})] == ['googlenet']
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,11 @@ def test_a_tensor_that_does_not_fit_is_named_with_what_is_expected(tmp_path, cha
     nets.load('mnist', str(tmp_path / 'x.safetensors'))
   with pytest.raises(nets.CheckpointError, match=rf'nearest is mnist, but .*{message}'):
     convert(str(tmp_path / 'x.safetensors'), str(tmp_path / 'out'))
+
+
+def test_the_weights_of_no_known_network_are_named_as_such():
+  with pytest.raises(nets.CheckpointError, match=r"no known network; the names .* like 'w', 'v'$"):
+    recognise({'': {'w': np.zeros(1), 'v': np.zeros(1)}})
 
 
 def test_a_saved_network_is_the_same_network(tmp_path):
@@ -138,8 +143,12 @@ def test_damaged_and_mismatched_folders_are_refused_by_name(tmp_path):
       read_network(folder)
 
   for damage, match in (
-    ({'attributes': {'classes': 4}}, r"'params/fc4/bias' is \(3,\) where \(4,\) is expected"),
-    ({'architecture': 'VGG'}, 'weights: missing or damaged'),
+    (
+      {'attributes': {'classes': 4}, 'class_names': list('abcd')},
+      r"'params/fc4/bias' is \(3,\) where \(4,\) is expected",
+    ),
+    ({'attributes': {'classes': 4}}, '3 names of classes for 4 logits'),
+    ({'architecture': 'VGG'}, 'not the description|missing or damaged'),
     ({'architecture': 'os.system'}, r'network\.json: not the description'),
     ({'size': 'big'}, r'network\.json: not the description'),
   ):
@@ -154,6 +163,73 @@ def test_damaged_and_mismatched_folders_are_refused_by_name(tmp_path):
   refused('weights: missing or damaged')
   (folder / 'network.json').unlink()
   refused(r'network\.json: No such file')
+
+
+RESNET = {'architecture': 'ResNet', 'size': 224}
+HOSTILE = {
+  'an attribute of Flax': {'attributes': {'parent': None}},
+  'a dict as an attribute': {'attributes': {'classes': {}}},
+  'a text as an attribute': {'attributes': {'classes': 'x\ny' * 10_000}},
+  'a name with line breaks': {'attributes': {'x\nerror: fake\x1b[31m' * 1000: 1}},
+  'classes below zero': {'attributes': {'classes': -1}},
+  'more classes than memory': {'attributes': {'classes': 10**12}},
+  'infinitely many classes': {'attributes': {'classes': float('inf')}},
+  'a deep network': RESNET | {'attributes': {'classes': 3, 'depths': [10**6] * 4}},
+  'a network of no stage': RESNET | {'attributes': {'classes': 3, 'depths': [[]]}},
+  'a wide network': RESNET | {'attributes': {'classes': 3, 'width': 10**6}},
+  'a size of no pixel': {'size': 0},
+  'a size beyond any': {'size': 10**30},
+  'a size that is infinite': {'size': float('inf')},
+  'a size that is too small for the layers': {'size': 1},
+  'names that are numbers': {'class_names': [1, 2, 3]},
+  'a name too few': {'class_names': ['a', 'b']},
+  'names that are a number': {'class_names': 3},
+  'a preprocessing of texts': {'preprocessing': {'mean': ['a'], 'std': ['b'], 'gray': True}},
+  'a preprocessing of two channels': {'preprocessing': {'mean': [0, 0], 'std': [1, 1]}},
+  'a preprocessing without a mean': {'preprocessing': {}},
+  'an architecture of 5 MB': {'architecture': 'x\n' * 2_500_000},
+  'an architecture that is a list': {'architecture': []},
+}
+
+
+@pytest.fixture(scope='module')
+def saved(tmp_path_factory):
+  """A folder of a sound network, and its description."""
+  folder = tmp_path_factory.mktemp('saved') / 'net'
+  nets.save(small(), folder)
+  return folder, (folder / 'network.json').read_text()
+
+
+def refused_in_a_line(folder):
+  with pytest.raises(nets.CheckpointError) as raised:
+    read_network(folder)
+  message = str(raised.value)
+  assert message.isprintable() and len(message) < 600 and str(folder) in message
+
+
+@pytest.mark.parametrize('kind', HOSTILE)
+def test_a_hostile_description_is_refused_in_a_line(saved, kind):
+  folder, sound = saved
+  (folder / 'network.json').write_text(json.dumps(json.loads(sound) | HOSTILE[kind]))
+  refused_in_a_line(folder)
+
+
+def test_a_damaged_description_is_refused_in_a_line(saved):
+  folder, sound = saved
+  for text in (
+    b'',
+    b'[' * 100_000,
+    b'{"a":' * 100_000,
+    b'\xff\xfe',
+    b'null',
+    b'9' * 10_000,
+    b'[1]',
+  ):
+    (folder / 'network.json').write_bytes(text)
+    refused_in_a_line(folder)
+  for length in range(0, len(sound) - 1, 40):
+    (folder / 'network.json').write_text(sound[:length])
+    refused_in_a_line(folder)
 
 
 def test_load_says_what_is_wrong(tmp_path):
