@@ -5,8 +5,12 @@ import json
 import pathlib
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from perturb.errors import UserError
 from perturb.nested import flatten
+
+SEED = 'seed'  # The field in which runs are repetitions of each other.
 
 
 class Finished(NamedTuple):
@@ -70,6 +74,37 @@ def measures(runs: Sequence[Finished]) -> list[str]:
   return list(dict.fromkeys(name for run in runs for row in run.summary['rows'] for name in row))
 
 
+class Group(NamedTuple):
+  """Runs that differ in nothing but their seed.
+
+  Attributes:
+    name: the fields in which groups differ.
+    runs: of the group.
+  """
+
+  name: str
+  runs: list[Finished]
+
+  def values(self, column: str) -> np.ndarray:
+    """What was measured, `[runs, rows]`; NaN where it is not known."""
+    values = [[row.get(column) for row in run.summary['rows']] for run in self.runs]
+    return np.array(values, float)
+
+
+def groups(runs: Sequence[Finished]) -> list[Group]:
+  """The runs by the fields that vary, the seed aside, in their order."""
+  fields = [field for field in varied(runs) if field != SEED]
+  found: dict[str, list[Finished]] = {}
+  for run in runs:
+    parts = [f'{field.split(".")[-1]}={run.config.get(field)}' for field in fields]
+    found.setdefault(', '.join(parts) or 'all', []).append(run)
+  return [Group(name, some) for name, some in found.items()]
+
+
+def _text(value: float | None) -> str:
+  return '' if value is None else f'{value:.6g}'
+
+
 def table(runs: Sequence[Finished]) -> tuple[list[str], list[list[Any]]]:
   """(header, rows): a row for each run, and area where its task has some."""
   fields, columns = varied(runs), measures(runs)
@@ -79,5 +114,5 @@ def table(runs: Sequence[Finished]) -> tuple[list[str], list[list[Any]]]:
     first = [run.name, *(run.config.get(field) for field in fields)]
     first += [run.summary[name] for name in ('images', 'done', 'failed')]
     for row in run.summary['rows']:
-      rows.append([*first, *(f'{row[name]:.6g}' for name in columns)])
+      rows.append([*first, *(_text(row.get(name)) for name in columns)])
   return header, rows

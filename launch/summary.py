@@ -16,49 +16,109 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
 
-from launch.collect import Finished, is_numeric, measures, read_runs, table, varied
+from launch.collect import (
+  SEED,
+  Finished,
+  Group,
+  groups,
+  is_numeric,
+  measures,
+  read_runs,
+  table,
+  varied,
+)
 from launch.command_line import WORKDIR, main
-from perturb.console import format_table
+from perturb.console import format_table, percent
 from perturb.errors import UserError
 from perturb.figures.style import STYLE, png
 from perturb.store import files
 
 VALUE = flags.DEFINE_string('value', '', "What is plotted: a column of summary.csv; '' for 'kept'.")
 NAMED = 12  # Lines of a plot that have names.
+FEW = 6  # Values of a field that are all marked on its axis.
 
 
 def plot(runs: Sequence[Finished], value: str) -> Figure:
-  """The value over the areas, a line a run; and its mean over each field that varies."""
-  fields, by_area = varied(runs), 'area' in measures(runs)
-  colours = matplotlib.colormaps['viridis'](np.linspace(0, 0.9, len(runs)))
+  """The value over the areas, a line a group of runs, and its mean over each field that varies.
+
+  Of runs that differ in nothing but their seed the mean is shown, and the range.
+  """
+  found, several_areas = groups(runs), _count_areas(runs) > 1
+  fields = [field for field in varied(runs) if field != SEED] or ([] if several_areas else [SEED])
+  colours = matplotlib.colormaps['viridis'](np.linspace(0, 0.9, len(found)))
   with matplotlib.rc_context(STYLE):
-    count = max(1, by_area + len(fields))
+    count = several_areas + len(fields)
     figure = Figure(figsize=(2.9 * count, 2.5), layout='constrained')
     axes = list(figure.subplots(1, count, squeeze=False)[0])
-    if by_area:
-      _over_areas(axes.pop(0), runs, value, colours)
-    for axis, field in zip(axes, fields or ['run'], strict=False):
-      numeric = is_numeric(runs, field)
-      shown = [run.config.get(field, run.name) for run in runs]
-      positions = shown if numeric else [str(one) for one in shown]
-      means = [np.mean([row[value] for row in run.summary['rows']]) for run in runs]
-      axis.scatter(positions, means, c=colours, s=14)
-      if numeric and len(set(positions)) <= 6:
-        axis.set_xticks(list(set(positions)))
-      axis.set_xlabel(field)
-      axis.set_ylabel(f'{value}, mean over {"areas" if by_area else "images"}')
+    if several_areas:
+      _over_areas(axes[0], found, value, colours)
+      handles, labels = axes.pop(0).get_legend_handles_labels()
+      if 1 < len(labels) <= NAMED:
+        place = {'loc': 'outside lower center', 'ncols': 4}
+        figure.legend(handles, labels, frameon=False, fontsize=6, **place)
+    for axis, field in zip(axes, fields, strict=True):
+      _over_field(axis, found, field, value, colours)
   return figure
 
 
-def _over_areas(axes: Axes, runs: Sequence[Finished], value: str, colours: np.ndarray) -> None:
-  for run, colour in zip(runs, colours, strict=True):
-    rows = sorted(run.summary['rows'], key=lambda row: row['area'])
-    percent, values = [100 * row['area'] for row in rows], [row[value] for row in rows]
-    axes.plot(percent, values, '-o', markersize=2.5, linewidth=1, color=colour, label=run.name)
+def _count_areas(runs: Sequence[Finished]) -> int:
+  return max(len({row.get('area') for row in run.summary['rows']}) for run in runs)
+
+
+def _ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """(mean, how far the least is below it, how far the most is above it) over the first axis."""
+  mean = values.mean(axis=0)
+  return mean, mean - values.min(axis=0), values.max(axis=0) - mean
+
+
+def _over_areas(axes: Axes, found: Sequence[Group], value: str, colours: np.ndarray) -> None:
+  for group, colour in zip(found, colours, strict=True):
+    areas = np.array([row['area'] for row in group.runs[0].summary['rows']])
+    order = np.argsort(areas)
+    mean, below, above = (part[order] for part in _ends(group.values(value)))
+    at = 100 * areas[order]
+    axes.plot(at, mean, '-o', markersize=2.5, linewidth=1, color=colour, label=group.name)
+    if len(group.runs) > 1:
+      axes.fill_between(at, mean - below, mean + above, color=colour, alpha=0.2, linewidth=0)
   axes.set_xlabel('area of the region (%)')
   axes.set_ylabel(f'{value}, mean over images')
-  if len(runs) <= NAMED:
-    axes.legend(frameon=False, fontsize=5.5, loc='upper left', bbox_to_anchor=(1, 1.03))
+
+
+def _over_field(
+  axes: Axes, found: Sequence[Group], field: str, value: str, colours: np.ndarray
+) -> None:
+  numeric = is_numeric([run for group in found for run in group.runs], field)
+  for group, colour in zip(found, colours, strict=True):
+    places = [group] if field != SEED else [Group(run.name, [run]) for run in group.runs]
+    for place in places:
+      shown = place.runs[0].config.get(field, place.name)
+      mean, below, above = _ends(np.nanmean(place.values(value), axis=1))
+      axes.errorbar(
+        [shown if numeric else str(shown)], [mean], yerr=[[below], [above]],
+        fmt='o', color=colour, markersize=3.5, linewidth=1, capsize=2,
+      )  # fmt: skip
+  shown = sorted({group.runs[0].config.get(field) for group in found}) if numeric else []
+  if 1 < len(shown) <= FEW:
+    axes.set_xticks(shown)
+  axes.set_xlabel(field)
+  axes.set_ylabel(f'{value}, mean over {"areas" if _count_areas(found[0].runs) > 1 else "images"}')
+
+
+def _table(found: Sequence[Group], value: str) -> str:
+  """A row a group of runs, a column an area; where there are several seeds, mean and range."""
+  rows = found[0].runs[0].summary['rows']
+  columns = [f'{value} at {percent(row["area"])}' if 'area' in row else value for row in rows]
+  shown = []
+  for group in found:
+    done = sum(run.summary['done'] for run in group.runs)
+    asked = sum(run.summary['images'] for run in group.runs)
+    values = group.values(value)
+    cells = [
+      f'{mean:.2f}' + (f' ({low:.2f} to {high:.2f})' if len(values) > 1 else '')
+      for mean, low, high in zip(values.mean(0), values.min(0), values.max(0), strict=True)
+    ]
+    shown.append((group.name, len(group.runs), f'{done} of {asked}', *cells))
+  return format_table(('runs', 'seeds', 'images', *columns), shown)
 
 
 def summary() -> int:
@@ -78,15 +138,7 @@ def summary() -> int:
   header, rows = table(runs)
   files.write_table(workdir / 'summary.csv', header, rows)
   files.write_atomically(workdir / 'summary.png', png(plot(runs, value)))
-  shown = [
-    (
-      run.name,
-      f'{run.summary["done"]} of {run.summary["images"]}',
-      ' '.join(f'{row[value]:.3f}' for row in run.summary['rows']),
-    )
-    for run in runs
-  ]
-  print(format_table(('run', 'images', value), shown))
+  print(_table(groups(runs), value))
   print(f'\nsee {workdir / "summary.csv"} and {workdir / "summary.png"}')
   return 0
 

@@ -6,10 +6,11 @@ import os
 import shlex
 
 import jax
+import numpy as np
 from PIL import Image
 import pytest
 
-from launch.collect import read_runs, table, varied
+from launch.collect import Finished, groups, read_runs, table, varied
 from launch.processes import environment
 from launch.sweep import jobs_of
 from perturb.data.digits import load_digits
@@ -193,3 +194,18 @@ def test_the_manifest_of_gke():
   assert container['command'][-1].endswith('--distributed')
   missing = launch('tpu', '--config=configs/extremal_sweep.py', '--workdir=w', '--via=gke')
   assert missing.returncode == 1 and missing.stderr == 'error: --via=gke needs --image\n'
+
+
+def test_runs_that_differ_in_their_seed_alone_are_one_group():
+  def finished(iterations, seed, kept):
+    rows = [{'area': 0.1, 'kept': kept}, {'area': 0.2, 'kept': None}]
+    config = {'seed': seed, 'settings.iterations': iterations}
+    return Finished(f'{iterations},{seed}', config, {'rows': rows, 'images': 1, 'done': 1})
+
+  runs = [finished(10, 0, 1.0), finished(10, 1, 3.0), finished(20, 0, 5.0)]
+  first, second = groups(runs)
+  assert (first.name, second.name) == ('iterations=10', 'iterations=20')
+  np.testing.assert_array_equal(first.values('kept'), [[1, np.nan], [3, np.nan]])
+  np.testing.assert_array_equal(second.values('kept'), [[5, np.nan]])
+  (alone,) = groups(runs[:2])
+  assert alone.name == 'all' and len(alone.runs) == 2
