@@ -54,8 +54,9 @@ def plot(runs: Sequence[Finished], value: str) -> Figure:
       _over_areas(axes[0], found, value, colours)
       handles, labels = axes.pop(0).get_legend_handles_labels()
       if 1 < len(labels) <= NAMED:
-        place = {'loc': 'outside lower center', 'ncols': 4}
-        figure.legend(handles, labels, frameon=False, fontsize=6, **place)
+        figure.legend(
+          handles, labels, loc='outside lower center', ncols=4, frameon=False, fontsize=6
+        )
     for axis, field in zip(axes, fields, strict=True):
       _over_field(axis, found, field, value, colours)
   return figure
