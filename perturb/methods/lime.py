@@ -14,7 +14,7 @@ from perturb.base import SCORES, Function, Images, Score, Target, check_argument
 from perturb.chunks import default_forward_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import check_choice
-from perturb.ops.superpixels import check_segments
+from perturb.ops.superpixels import check_segments, round_up
 from perturb.options import Bounds, Count, NotNegative, Positive, checked
 
 
@@ -153,17 +153,19 @@ def lime(
   check_choice('value', value, list(SCORES))
   x, targets = check_arguments(f, x, target)
   parts, counts = check_segments(segments, x)
-  return _lime(
+  most = int(counts.max())
+  found = _lime(
     f,
     x,
     targets,
     parts,
     counts,
     key_or_default(key),
-    most=int(counts.max()),
+    most=round_up(most),
     samples=samples,
     width=width,
     ridge=ridge,
     value=value,
     chunk=chunk or default_forward_chunk(x.shape[1:3]),
   )
+  return found._replace(weights=found.weights[:, :most])

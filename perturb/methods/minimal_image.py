@@ -23,7 +23,7 @@ from perturb.base import (
 from perturb.compiled import compiled
 from perturb.errors import check_choice
 from perturb.ops.perturbations import Perturbation, blank
-from perturb.ops.superpixels import check_segments
+from perturb.ops.superpixels import check_segments, round_up
 from perturb.options import NotNegative, checked
 
 
@@ -167,5 +167,5 @@ def minimal_image(
   x, targets = check_arguments(f, x, target)
   parts, counts = check_segments(segments, x)
   blanked = blank(x, perturbation, sigma_max=sigma_max, fade_to=fade_to)
-  most = int(counts.max())
+  most = round_up(int(counts.max()))
   return _minimal_images(f, x, targets, parts, counts, blanked, most=most, value=value)

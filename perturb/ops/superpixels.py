@@ -6,6 +6,8 @@ from skimage.segmentation import slic
 
 from perturb.errors import UserError
 
+STEP = 32  # Programs are compiled for a multiple of so many segments.
+
 
 def superpixels(x: jax.Array | np.ndarray, count: int = 50) -> np.ndarray:
   """SLIC superpixels of images (Achanta et al., PAMI 2012), by scikit-image.
@@ -32,6 +34,11 @@ def superpixels(x: jax.Array | np.ndarray, count: int = 50) -> np.ndarray:
     for image in scaled
   ]
   return np.stack(segments).astype(np.int32)
+
+
+def round_up(count: int) -> int:
+  """So many segments or some more: programs for a few numbers serve pictures of any."""
+  return -(-count // STEP) * STEP
 
 
 def check_segments(

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from skimage.transform import resize
 
 from perturb.methods.lime import lime, weighted_ridge
@@ -46,16 +45,6 @@ def test_occlusion_is_the_mean_drop_over_the_patches_that_hide_a_pixel():
 def test_the_last_patch_ends_with_the_image():
   heat = occlusion(lambda x: x.sum((1, 2)), np.ones((30, 31, 3)), 0, size=8, stride=7)
   np.testing.assert_allclose(heat, 64, rtol=1e-5)  # Every patch costs as much, everywhere.
-
-
-@pytest.mark.parametrize('chunk', [1, 3, 64])
-def test_chunks_change_nothing(chunk):
-  net = small_net()
-  np.testing.assert_allclose(
-    occlusion(net, IMAGES, TARGETS, size=8, stride=8, chunk=chunk),
-    occlusion(net, IMAGES, TARGETS, size=8, stride=8),
-    atol=1e-5,
-  )
 
 
 def test_a_soft_disc_finds_the_pixel():
@@ -182,3 +171,21 @@ def test_superpixels_follow_an_edge():
   left, right = set(segments[:, :11].ravel()), set(segments[:, 11:].ravel())
   assert not left & right
   assert segments.min() == 0 and segments.max() + 1 == len(left | right)
+
+
+def test_pictures_with_other_numbers_of_segments_share_a_program():
+  traces = []
+
+  def f(x):
+    traces.append(x.shape)
+    return x.mean((1, 2))
+
+  x = np.random.RandomState(0).rand(1, 8, 8, 3)
+  for count in (4, 8):
+    segments = np.arange(64).reshape(8, 8) // (64 // count)
+    found = lime(f, x, 1, segments, samples=20)
+    assert found.weights.shape == (1, count)
+    minimal_image(f, x, int(x.mean((0, 1, 2)).argmax()), segments)
+    if count == 4:
+      traced = len(traces)
+  assert len(traces) == traced
