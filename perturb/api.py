@@ -3,7 +3,12 @@
 from perturb import nets, studies
 from perturb.errors import UserError
 from perturb.memory import keep_freed_memory
-from perturb.methods.area_growth import is_monotonic, kept_fraction, smallest_area
+from perturb.methods.area_growth import (
+  has_evidence,
+  is_monotonic,
+  kept_fraction,
+  smallest_area,
+)
 from perturb.methods.averaged_gradients import expected_gradients, integrated_gradients, smooth_grad
 from perturb.methods.backprop import (
   deconvnet,
@@ -79,6 +84,7 @@ __all__ = [
   'gradient_sum',
   'guided_backprop',
   'guided_grad_cam',
+  'has_evidence',
   'integrated_gradients',
   'is_monotonic',
   'keep_freed_memory',
