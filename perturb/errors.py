@@ -16,6 +16,10 @@ class MissingError(UserError, KeyError):
   __str__ = Exception.__str__
 
 
+class ImageError(UserError):
+  """An image that cannot be used; the message names the file and says why."""
+
+
 class StorageError(UserError):
   """A file that cannot be written or read: a full disk, missing rights, damage."""
 

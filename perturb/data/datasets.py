@@ -16,7 +16,6 @@ from PIL import Image
 from perturb.data.digits import Examples
 from perturb.data.images import (
   File,
-  ImageError,
   Source,
   find_images,
   is_hidden,
@@ -25,7 +24,7 @@ from perturb.data.images import (
   picture_size,
   unique_names,
 )
-from perturb.errors import UserError, did_you_mean
+from perturb.errors import ImageError, UserError, did_you_mean
 
 
 class Record(NamedTuple):
@@ -60,7 +59,7 @@ class Dataset:
     try:
       return self.read(index)
     except Exception as error:  # Whatever a library raises for a damaged record.
-      line = ' '.join(str(error).split())
+      line = ' '.join(str(error).split()) or type(error).__name__
       raise ImageError(f'{self.sources[index].path}: cannot be read ({line})') from error
 
   def picture(self, index: int) -> tuple[Image.Image, int | None]:
@@ -73,7 +72,7 @@ class Dataset:
     return open_picture(file, self.sources[index].path), label
 
   def size(self, index: int) -> tuple[int, int]:
-    """(width, height) of the upright picture, in pixels, without decoding it.
+    """(width, height) of the upright picture, in pixels; see `picture_size`.
 
     Raises:
       ImageError: names the place and what is wrong there.

@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 
 from perturb.data.datasets import Dataset
-from perturb.data.images import fit_picture
+from perturb.data.fitting import fit_picture
 from perturb.errors import UserError
 from perturb.nets import Pretrained
 from perturb.store.results import Results
@@ -61,7 +61,14 @@ def _shown(
   source, (picture, _) = dataset.sources[index], dataset.picture(index)
   multiple = config.get('multiple', 1)
   image, large = (
-    fit_picture(picture, size=net.size, fit=config.fit, multiple=multiple, scale=scale)
+    fit_picture(
+      picture,
+      size=net.size,
+      fit=config.fit,
+      multiple=multiple,
+      scale=scale,
+      place=source.path,
+    )
     for scale in (1, 2)
   )
   if zlib.crc32(image.tobytes()) != stored.field(source.name, 'digest'):

@@ -14,6 +14,7 @@ from tensorboardX.proto.event_pb2 import Event
 from configs import extremal
 from perturb.data.datasets import open_dataset
 from perturb.errors import UserError
+from perturb.nets import Pretrained
 from perturb.nets.zoo import imagenet_class_names
 from perturb.run.experiment import Experiment, Step, Targets
 from perturb.run.labels import classes_of, label_targets
@@ -127,6 +128,30 @@ def test_failures_are_named_and_tried_again(pictures, tmp_path):
   assert outcome.failed == 1 and outcome.computed == 2
   with open(out / 'failures.csv', newline='') as file:
     assert [row['image'] for row in csv.DictReader(file)] == ['class1_5']
+
+
+def test_what_is_too_much_for_the_memory_fails_alone(pictures, tmp_path, monkeypatch):
+  """A picture whose pixels do not fit; and a strip, which only `aspect` cannot take."""
+  Image.new('RGB', (17, 100_000)).save(pictures / 'class0' / '2.png')
+  images = f'classes:{pictures}'
+  for name in ('crop', 'aspect', 'little'):
+    (tmp_path / name).mkdir()
+  assert go(tmp_path / 'crop', images).failed == 0
+  outcome = go(tmp_path / 'aspect', images, fit='aspect')
+  assert outcome.failed == 1 and outcome.computed == 6
+  assert '17 x 100000 pixels is too long' in (tmp_path / 'aspect' / 'failures.csv').read_text()
+  preprocess = Pretrained.preprocess
+
+  def little(net, image):
+    if not image.any():
+      raise MemoryError
+    return preprocess(net, image)
+
+  monkeypatch.setattr(Pretrained, 'preprocess', little)
+  outcome = go(tmp_path / 'little', images)
+  assert outcome.failed == 1 and outcome.computed == 6
+  said = (tmp_path / 'little' / 'failures.csv').read_text()
+  assert 'class0/2.png: there is not enough memory for it' in said
 
 
 def test_images_can_be_added_but_not_replaced(pictures, tmp_path):
