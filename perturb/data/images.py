@@ -14,8 +14,9 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from perturb.data.fitting import Fit, fit_picture
+from perturb.data.names import unique_names
 from perturb.data.pixels import Encoding, encoding_of, to_rgb
-from perturb.errors import ImageError, did_you_mean
+from perturb.errors import ImageError, did_you_mean, printable
 
 File = str | IO[bytes]
 MIN_SIDE = 16  # pixels; below that an enlarged picture shows nothing but the interpolation
@@ -43,10 +44,20 @@ BUNDLED = ('astronaut', 'camera', 'chelsea', 'coffee', 'motorcycle_left', 'rocke
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """A picture to explain: its name in results and figures, and its file, or record."""
+  """A picture to explain.
+
+  Attributes:
+    name: in results, figures and names of files.
+    path: of its file; or its record, in words.
+  """
 
   name: str
   path: str
+
+  @property
+  def place(self) -> str:
+    """The path as errors and tables show it."""
+    return printable(self.path)
 
 
 def _bundled() -> dict[str, str]:
@@ -71,17 +82,6 @@ def _matches(pattern: str) -> list[str]:
   if os.path.isdir(pattern):
     return sorted(str(path) for path in pathlib.Path(pattern).iterdir() if may_be_picture(path))
   return sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
-
-
-def unique_names(names: list[str]) -> Iterator[str]:
-  """The names, with a number after those that came before in whatever case."""
-  seen: set[str] = set()
-  for name in names:
-    candidate, count = name, 2
-    while candidate.lower() in seen:
-      candidate, count = f'{name}_{count}', count + 1
-    seen.add(candidate.lower())
-    yield candidate
 
 
 def find_images(images: str) -> tuple[list[Source], list[str]]:

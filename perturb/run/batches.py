@@ -92,7 +92,7 @@ class Pictures:
       seen: digest of the picture of which results are stored, if there are some.
     """
     index = self.index[name]
-    place = self.dataset.sources[index].path
+    place = self.dataset.sources[index].place
     try:
       picture, label = self.dataset.picture(index)
       image = fit_picture(

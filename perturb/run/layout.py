@@ -65,7 +65,7 @@ def _new_images(
   def shape(index: int) -> Shape | str:
     if config.fit != 'aspect':
       return size, size
-    multiple, place = config.get('multiple', 1), sources[index].path
+    multiple, place = config.get('multiple', 1), sources[index].place
     try:
       width, height = dataset.size(index)
       return fitted_shape(width, height, size=size, fit=config.fit, multiple=multiple, place=place)
@@ -75,7 +75,7 @@ def _new_images(
   shapes = load_ahead(shape, new, ahead=64, workers=config.workers)
   for i, found in zip(new, shapes, strict=True):
     if isinstance(found, str):
-      fail(sources[i].name, sources[i].path, found)
+      fail(sources[i].name, sources[i].place, found)
     else:
       yield sources[i], group_name(found)
 

@@ -67,10 +67,10 @@ def _shown(
       fit=config.fit,
       multiple=multiple,
       scale=scale,
-      place=source.path,
+      place=source.place,
     )
     for scale in (1, 2)
   )
   if zlib.crc32(image.tobytes()) != stored.field(source.name, 'digest'):
-    raise UserError(f'{source.path}: has changed since it was explained')
+    raise UserError(f'{source.place}: has changed since it was explained')
   return Shown(source.name, image, large)

@@ -47,11 +47,9 @@ class Failures:
       method: which could not be computed; '' where the image itself has failed.
     """
     try:
-      with open(self.path, 'a', newline='') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        if not self.count:
-          writer.writerow(HEADER)
-        writer.writerow((name, place, method, reason))
+      rows = [HEADER, (name, place, method, reason)][self.count > 0 :]
+      with open(self.path, 'a', newline='', encoding='utf-8') as file:
+        file.write(files.table_text(rows))
     except OSError as error:
       raise StorageError(f'{self.path}: cannot be written ({error.strerror})') from error
     self.count += 1
@@ -62,7 +60,7 @@ class Failures:
     for process in range(jax.process_count()):
       path = self._path(process)
       if path.exists():
-        with open(path, newline='') as file:
+        with open(path, newline='', encoding='utf-8') as file:
           rows += list(csv.reader(file))[1:]
         path.unlink()
     if rows:
