@@ -13,8 +13,9 @@ from perturb.data.images import Source
 from perturb.data.loader import load_ahead
 from perturb.errors import ImageError
 from perturb.run.experiment import Experiment, Shape
-from perturb.store.arrays import Field, read_attributes, write_constant, write_group, write_names
+from perturb.store.arrays import Field, read_attributes, write_constant, write_group
 from perturb.store.manifest import Manifest, group_name, group_shape, names_by_row
+from perturb.store.names import write_names
 from perturb.store.results import (
   RESULTS,
   TIMINGS,

@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import pathlib
+import re
 import struct
 
 import jax
@@ -22,7 +24,7 @@ from perturb.run.loop import Run
 from perturb.store.arrays import DONE, FAILED, Field
 from perturb.store.explanations import Explanations
 from perturb.store.manifest import Manifest
-from perturb.store.results import results_group, timings_group
+from perturb.store.results import Results, results_group, timings_group
 from perturb.tasks import extremal as extremal_run
 from tests.data.test_datasets import picture
 from tests.small_net import small_net
@@ -316,6 +318,28 @@ def test_an_image_without_a_label_fails_alone(pictures, tmp_path):
   outcome = Run(made, some, config(), tmp_path / 'out')()
   assert outcome.failed == 1 and statuses(outcome).count(DONE) == 6
   assert 'ant/2.png: it has no label' in (tmp_path / 'out' / 'failures.csv').read_text()
+
+
+@pytest.mark.parametrize('damage', ['flipped', 'missing'])
+def test_what_is_damaged_is_named_and_computed_again_once_it_is_removed(pictures, tmp_path, damage):
+  out, images = tmp_path / 'out', f'classes:{pictures}'
+  go(out, images)
+  group = out / 'results.zarr' / '32x32'
+  file = group / 'mean' / 'c' / '0'
+  before, data = means(out), bytearray(file.read_bytes())
+  data[3] ^= 1
+  file.unlink()
+  if damage == 'flipped':
+    file.write_bytes(data)
+  what = {'flipped': 'damaged', 'missing': 'missing'}[damage]
+  with pytest.raises(UserError, match=f'mean/c/0 is {what}; it held mean of class0_1') as refused:
+    Results(out).field('class0_1', 'mean')
+  named = re.findall(rf'{tmp_path}\S*c/0(?=[ ,])', str(refused.value).split('remove ')[1])
+  assert named == [str(path) for path in (file, group / 'status' / 'c' / '0') if path.exists()]
+  for path in named:
+    pathlib.Path(path).unlink()
+  assert go(out, images).computed == 2
+  np.testing.assert_array_equal(means(out), before)
 
 
 def test_a_device_that_gives_up_is_told_in_a_line(pictures, tmp_path):
