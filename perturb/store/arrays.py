@@ -26,8 +26,10 @@ PENDING, DONE, FAILED = 0, 1, 2  # Values of `status`.
 MEANINGS = {
   'flag_values': [PENDING, DONE, FAILED],
   'flag_meanings': 'pending done failed',
-  'every_chunk_is_a_file': True,  # Of done images, even if it holds nothing but fill values.
 }
+# An attribute of `status`: the fields of which each done image has a file, even if it holds nothing
+# but fill values. Fields that a later version adds are not among them.
+FILED = 'fields_with_files'
 
 
 class Field(NamedTuple):
@@ -98,7 +100,9 @@ class Group:
     for name, field in fields.items():
       path = self.path / name
       if name not in self:
-        _create(path, field, count, chunk)
+        alike = [other for other in fields if _status_of(other) == name != other]
+        described = MEANINGS | {FILED: sorted(alike)} if name == _status_of(name) else {}
+        _create(path, field, count, chunk, attributes=described)
       array = _open(path)
       if array.shape[0] < count:
         sizes: list[int | None] = [count, *[None] * len(field.shape)]
@@ -162,11 +166,11 @@ class Group:
 
   def _has_file(self, name: str, rows: np.ndarray) -> np.ndarray:
     """Which rows of a field are known to have been stored, `[n]`."""
-    status = '/'.join([*name.split('/')[:-1], 'status'])
+    status = _status_of(name)
     if self._files(name).constant:
       return np.full(len(rows), True)
-    if status not in self or 'every_chunk_is_a_file' not in read_attributes(self.path / status):
-      return np.full(len(rows), False)  # No results; or begun by an earlier version.
+    if status not in self or name not in read_attributes(self.path / status).get(FILED, ()):
+      return np.full(len(rows), False)
     return np.asarray(_result(self._array(status)[rows].read(), self.path / status)) == DONE
 
   def write(self, rows: np.ndarray, values: Mapping[str, Any]) -> None:
@@ -199,12 +203,25 @@ class Group:
 def write_constant(path: pathlib.Path, dim: str, values: np.ndarray) -> None:
   """A one-dimensional array that the images of a group share, as the areas asked for."""
   if not (path / 'zarr.json').exists():
-    _create(path, Field(str(values.dtype)), len(values), len(values), dim)
+    _create(path, Field(str(values.dtype)), len(values), len(values), dim=dim, attributes={})
   if not (path / 'c' / '0').exists():  # Killed in between, or removed because it was damaged.
     _result(_open(path).write(values), path)
 
 
-def _create(path: pathlib.Path, field: Field, count: int, chunk: int, dim: str = NAMES) -> None:
+def _status_of(name: str) -> str:
+  """The field that says of which images a field is there."""
+  return '/'.join([*name.split('/')[:-1], 'status'])
+
+
+def _create(
+  path: pathlib.Path,
+  field: Field,
+  count: int,
+  chunk: int,
+  *,
+  dim: str = NAMES,
+  attributes: Mapping[str, Any],
+) -> None:
   metadata = {
     'shape': [count, *field.shape],
     'data_type': field.dtype,
@@ -216,7 +233,7 @@ def _create(path: pathlib.Path, field: Field, count: int, chunk: int, dim: str =
       {'name': 'crc32c'},
     ],
     'dimension_names': [dim, *field.dims],
-    'attributes': MEANINGS if path.name == 'status' else {},
+    'attributes': dict(attributes),
   }
   _result(tensorstore.open(_spec(path) | {'metadata': metadata}, create=True), path)
 

@@ -109,5 +109,5 @@ def test_names_are_a_coordinate_of_strings_and_codes_say_what_they_mean(group):
   assert attributes == {
     'flag_values': [0, 1, 2],
     'flag_meanings': 'pending done failed',
-    'every_chunk_is_a_file': True,
+    'fields_with_files': ['label', 'scores'],
   }

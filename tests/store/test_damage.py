@@ -97,6 +97,13 @@ def test_an_earlier_version_did_not_store_every_chunk(group):
   assert group.read('label', [5]).tolist() == [-1]
 
 
+def test_a_field_that_is_added_later_has_no_files(group):
+  group.grow({**FIELDS, 'rank': Field('int32')}, 10, 4)
+  assert group.read('rank').tolist() == [-1] * 10
+  group.write(np.array([5]), {'rank': 3})
+  assert group.read('rank', [5, 1]).tolist() == [3, -1]
+
+
 def test_damage_of_a_description_is_a_line(group):
   for content in (b'', b'{', b'{}', b'[]', b'\xff'):
     (group.path / 'label' / 'zarr.json').write_bytes(content)
