@@ -15,7 +15,15 @@ def printable(text: str) -> str:
 
   A byte of a file's name that is no UTF-8 is shown as `\\xff`.
   """
-  return UNPRINTABLE.sub(lambda found: _escaped(found[0]), text)
+  return UNPRINTABLE.sub(lambda found: _escaped(found[0]), decoded(text))
+
+
+def decoded(text: str) -> str:
+  """A file's name as UTF-8, whatever the locale has made of its bytes."""
+  try:
+    return text.encode('utf-8', 'surrogateescape').decode('utf-8', 'surrogateescape')
+  except UnicodeEncodeError:  # Half of a pair, which no file's name has.
+    return text
 
 
 def _escaped(character: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 import unicodedata
 import zlib
 
-from perturb.errors import UNPRINTABLE
+from perturb.errors import UNPRINTABLE, decoded
 
 LONGEST = 200  # Bytes: a file's name has at most 255, and figures add to it.
 
@@ -15,6 +15,7 @@ def harmless(name: str) -> str:
   What cannot be printed, and separators of folders, become `%0A`, the bytes of UTF-8; bytes that
   are no UTF-8 as well. Of a long name the end is replaced by its checksum.
   """
+  name = decoded(name)
   if not name.strip('.'):
     return '%2E' * len(name)
   shown = UNPRINTABLE.sub(lambda found: _percent(found[0]), name).replace('/', '%2F')

@@ -1,5 +1,6 @@
 """What all figures share: their style, colours and file format."""
 
+import bisect
 from collections.abc import Iterator
 import contextlib
 import io
@@ -125,9 +126,8 @@ def _broken(text: str, size: float, width: float) -> Iterator[str]:
 def _cut(line: str, size: float, width: float) -> str:
   if _width(line, size) <= width:
     return line
-  while line and _width(f'{line}…', size) > width:
-    line = line[:-1]
-  return f'{line.rstrip()}…'
+  fits = bisect.bisect(range(1, len(line)), width, key=lambda n: _width(f'{line[:n]}…', size))
+  return f'{line[:fits].rstrip()}…'
 
 
 def _width(text: str, size: float) -> float:

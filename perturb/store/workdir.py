@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import json
 import pathlib
 import platform
+import re
 from typing import Any
 
 import jax
@@ -49,6 +50,8 @@ class Workdir:
     self.path = pathlib.Path(path)
     self.config = config
     self.results = self.path / results[0]
+    if re.search('[\ud800-\udfff]', str(self.path.absolute())):
+      raise UserError(f'workdir {path}: its name is no UTF-8; use another workdir')
     try:
       self.results.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -17,6 +17,7 @@ def test_an_ordinary_name_stays(name):
     ('a\nb', 'a%0Ab'),
     ('\x1b[31m', '%1B[31m'),
     ('\udcff', '%FF'),
+    ('M\udcc3\udcbccke', 'Mücke'),  # As a locale without UTF-8 reads it.
     ('\ud83d', '%ED%A0%BD'),
     ('\u202egnp', '%E2%80%AEgnp'),
     ('a/b', 'a%2Fb'),

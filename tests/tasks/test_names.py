@@ -8,10 +8,12 @@ import os
 
 import numpy as np
 from PIL import Image
+import pytest
 
 import perturb
-from perturb.data.digits import load_digits
+from perturb.errors import UserError
 from perturb.tasks.registry import TASKS
+from tests.data.test_datasets import picture
 
 MARKUP = '"\'<!--<script>\n</script>'
 NAMES = {  # Of files -> those of the images.
@@ -49,7 +51,7 @@ def go(task, folder, **changes):
 def write(folder, name, index):
   folder.mkdir(exist_ok=True)
   path = os.path.join(os.fsencode(folder), name + b'.png')
-  Image.fromarray(load_digits().images[index]).save(os.fsdecode(path))
+  Image.fromarray(picture(index, (28, 28))).save(os.fsdecode(path))
 
 
 def table(path):
@@ -85,6 +87,14 @@ def test_pictures_of_any_name_are_explained_and_drawn_apart(tmp_path, capsys):
   assert f'{len(NAMES)} of' in said.out and 'compilation' not in said.out  # Nothing is new.
   again = perturb.Results(tmp_path / 'out')
   np.testing.assert_array_equal([again.field(name, 'digest') for name in found.names], before)
+
+
+def test_a_workdir_that_arrays_cannot_be_in_is_a_line(tmp_path):
+  folder = tmp_path / 'w\udcff'
+  folder.mkdir()
+  write(folder / 'data', b'a', 0)
+  with pytest.raises(UserError, match=r'w\\xff/out: its name is no UTF-8'):
+    go('heatmaps', folder, method='gradient')
 
 
 class Scripts(html.parser.HTMLParser):
