@@ -76,6 +76,12 @@ def _cell(value: Any) -> Any:
   return f"'{shown}" if shown.startswith(_FORMULA) and not _is_number(shown) else shown
 
 
+def read_table(path: pathlib.Path) -> list[tuple[str, ...]]:
+  """The rows that `write_table` wrote, as texts, without the header."""
+  with open(path, newline='', encoding='utf-8') as file:
+    return [tuple(map(from_cell, row)) for row in csv.reader(file)][1:]
+
+
 def from_cell(cell: str) -> str:
   """The text that `table_text` wrote."""
   return cell[1:] if cell.startswith(tuple(f"'{first}" for first in _FORMULA)) else cell

@@ -133,6 +133,16 @@ def test_an_orientation_of_another_type(kind, type_code, count, expected):
   assert announced == open_picture(io.BytesIO(changed), 'place').size
 
 
+@pytest.mark.parametrize('kind', ['jpeg', 'png', 'webp'])
+@pytest.mark.parametrize(
+  'damage', [b'', b'MM', b'nothing', b'MM\0*\xff\xff\xff\xff', b'MM\0*\0\0\0\x08\0\x01']
+)
+def test_damaged_exif_is_no_damage_of_the_picture(kind, damage):
+  file = io.BytesIO()
+  Image.fromarray(CORNERS).convert('RGB').save(file, kind, exif=b'Exif\0\0' + damage, quality=95)
+  check_upright(file.getvalue(), CORNERS)
+
+
 def test_the_size_is_that_of_the_pixels_where_the_first_bytes_say_another(tmp_path):
   """An icon's directory states a size of its own."""
   path = tmp_path / 'x.ico'

@@ -306,6 +306,14 @@ def test_any_part_of_imagenet_goes_by_wnid():
   assert classes_of(net, ['Egyptian_cat', 'cassette player']) == [285, 482]
 
 
+def test_labels_that_begin_like_formulas_are_the_same_in_the_next_start(pictures, tmp_path):
+  for old, new in (('class0', '=1+1'), ('class1', '@x\n')):
+    (pictures / old).rename(pictures / new)
+  for computed in (7, 0):
+    assert go(tmp_path / 'out', f'classes:{pictures}').computed == computed
+  assert "'=1+1,,\n'@x%0A,,\n" in (tmp_path / 'out' / 'labels.csv').read_text()
+
+
 def test_an_image_without_a_label_fails_alone(pictures, tmp_path):
   for old, new in (('class0', 'ant'), ('class1', 'bee')):
     (pictures / old).rename(pictures / new)
