@@ -10,7 +10,7 @@ from typing import Any
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
-from perturb.console import quiet
+from perturb.console import quiet, show_any_text
 from perturb.errors import UserError, did_you_mean
 from perturb.memory import keep_freed_memory
 from perturb.nested import flatten
@@ -175,6 +175,7 @@ def start_jax() -> None:
   import jax  # Here: it takes half a second.
 
   quiet()
+  show_any_text()
   keep_freed_memory()
   if CACHE.value:
     jax.config.update('jax_compilation_cache_dir', CACHE.value)

@@ -1,11 +1,14 @@
 """What a run says while it goes on: a bar on a terminal, plain lines otherwise."""
 
+import io
 import logging
 import sys
 import time
 from typing import Any
 
 import tqdm
+
+from perturb.errors import printable
 
 LINE_EVERY = 10.0  # seconds
 
@@ -16,9 +19,16 @@ def quiet() -> None:
     logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def show_any_text() -> None:
+  """Lets a console show what its encoding has, and the rest as escapes."""
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors='backslashreplace')
+
+
 def format_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
   """A plain-text table; numbers to the right."""
-  cells = [header, *[tuple(str(value) for value in row) for row in rows]]
+  cells = [header, *[tuple(printable(str(value)) for value in row) for row in rows]]
   widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
   lines = [
     '  '.join(
@@ -93,7 +103,7 @@ class Progress:
   def say(self, line: str) -> None:
     """A line that stays."""
     self.bar.clear()
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
   def close(self) -> None:
     """Takes the bar away."""

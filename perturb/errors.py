@@ -2,18 +2,49 @@
 
 from collections.abc import Sequence
 import difflib
+import re
 import sys
 import warnings
+
+# Control characters, ends of lines, what turns the direction of writing, halves of pairs.
+UNPRINTABLE = re.compile('[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
+
+
+def printable(text: str) -> str:
+  """A text in one line that does nothing to a terminal: `\\n` for the end of a line.
+
+  A byte of a file's name that is no UTF-8 is shown as `\\xff`.
+  """
+  return UNPRINTABLE.sub(lambda found: _escaped(found[0]), decoded(text))
+
+
+def decoded(text: str) -> str:
+  """A file's name as UTF-8, whatever the locale has made of its bytes."""
+  try:
+    return text.encode('utf-8', 'surrogateescape').decode('utf-8', 'surrogateescape')
+  except UnicodeEncodeError:  # Half of a pair, which no file's name has.
+    return text
+
+
+def _escaped(character: str) -> str:
+  if '\udc80' <= character <= '\udcff':
+    return f'\\x{ord(character) - 0xDC00:02x}'
+  return character.encode('unicode_escape').decode()
 
 
 class UserError(ValueError):
   """Bad input: the message names the file, field or layer and what would be right."""
 
+  def __str__(self) -> str:
+    return printable(Exception.__str__(self))
+
 
 class MissingError(UserError, KeyError):
   """A name that a mapping does not have."""
 
-  __str__ = Exception.__str__
+
+class ImageError(UserError):
+  """An image that cannot be used; the message names the file and says why."""
 
 
 class StorageError(UserError):

@@ -16,16 +16,15 @@ from PIL import Image
 from perturb.data.digits import Examples
 from perturb.data.images import (
   File,
-  ImageError,
   Source,
   find_images,
   is_hidden,
   may_be_picture,
   open_picture,
   picture_size,
-  unique_names,
 )
-from perturb.errors import UserError, did_you_mean
+from perturb.data.names import harmless, unique_names
+from perturb.errors import ImageError, UserError, did_you_mean
 
 
 class Record(NamedTuple):
@@ -60,8 +59,8 @@ class Dataset:
     try:
       return self.read(index)
     except Exception as error:  # Whatever a library raises for a damaged record.
-      line = ' '.join(str(error).split())
-      raise ImageError(f'{self.sources[index].path}: cannot be read ({line})') from error
+      line = ' '.join(str(error).split()) or type(error).__name__
+      raise ImageError(f'{self.sources[index].place}: cannot be read ({line})') from error
 
   def picture(self, index: int) -> tuple[Image.Image, int | None]:
     """(the upright RGB picture, its label).
@@ -70,15 +69,15 @@ class Dataset:
       ImageError: names the place and what is wrong there.
     """
     file, label = self.record(index)
-    return open_picture(file, self.sources[index].path), label
+    return open_picture(file, self.sources[index].place), label
 
   def size(self, index: int) -> tuple[int, int]:
-    """(width, height) of the upright picture, in pixels, without decoding it.
+    """(width, height) of the upright picture, in pixels; see `picture_size`.
 
     Raises:
       ImageError: names the place and what is wrong there.
     """
-    return picture_size(self.record(index).file, self.sources[index].path)
+    return picture_size(self.record(index).file, self.sources[index].place)
 
 
 def open_dataset(images: str, split: str = '', data_dir: str = '') -> Dataset:
@@ -157,7 +156,7 @@ def _open_classes(folder: str) -> Dataset:
   def read(index: int) -> Record:
     return Record(sources[index].path, bisect.bisect_right(first, index) - 1)
 
-  return Dataset(sources, read, tuple(path.name for path in classes))
+  return Dataset(sources, read, tuple(harmless(path.name) for path in classes))
 
 
 def _name_in_class(file: pathlib.Path) -> str:

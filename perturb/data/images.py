@@ -1,4 +1,4 @@
-"""Photographs from files, as 8-bit RGB arrays of the size a network takes."""
+"""Photographs from files: which ones there are, their sizes, and their pixels as 8-bit RGB."""
 
 from collections.abc import Iterator
 import contextlib
@@ -7,20 +7,34 @@ import glob
 import importlib.resources
 import os
 import pathlib
-from typing import IO, Literal
+from typing import IO, NamedTuple
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
-from perturb.errors import UserError, did_you_mean
+from perturb.data.fitting import Fit, fit_picture
+from perturb.data.names import unique_names
+from perturb.data.pixels import Encoding, encoding_of, to_rgb
+from perturb.errors import ImageError, did_you_mean, printable
 
 File = str | IO[bytes]
-Fit = Literal['crop', 'aspect', 'squash']
 MIN_SIDE = 16  # pixels; below that an enlarged picture shows nothing but the interpolation
 MAX_PIXELS = 89_478_485  # Pillow's guard against decompression bombs
 
-_ORIENTATION = 0x0112  # EXIF's; from 5 on the sides are swapped.
+# What turns a picture upright, by its orientation in EXIF or XMP; any other value turns nothing.
+_TURNS = {
+  2: Image.Transpose.FLIP_LEFT_RIGHT,
+  3: Image.Transpose.ROTATE_180,
+  4: Image.Transpose.FLIP_TOP_BOTTOM,
+  5: Image.Transpose.TRANSPOSE,
+  6: Image.Transpose.ROTATE_270,
+  7: Image.Transpose.TRANSVERSE,
+  8: Image.Transpose.ROTATE_90,
+}
+_SWAPPING = (5, 6, 7, 8)
+# Formats whose first bytes have the size and the orientation; others are decoded to learn them.
+_SAID_FIRST = ('JPEG', 'MPO', 'TIFF', 'WEBP', 'GIF', 'BMP', 'PPM', 'JPEG2000', 'AVIF')
 
 # What matters is an error here, and said so. Once for all threads: a filter is not a thread's own.
 warnings.filterwarnings('ignore', module=r'PIL\.')
@@ -28,16 +42,22 @@ warnings.filterwarnings('ignore', module=r'PIL\.')
 BUNDLED = ('astronaut', 'camera', 'chelsea', 'coffee', 'motorcycle_left', 'rocket')
 
 
-class ImageError(UserError):
-  """An image that cannot be used; the message names the file and says why."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """A picture to explain: its name in results and figures, and its file, or record."""
+  """A picture to explain.
+
+  Attributes:
+    name: in results, figures and names of files.
+    path: of its file; or its record, in words.
+  """
 
   name: str
   path: str
+
+  @property
+  def place(self) -> str:
+    """The path as errors and tables show it."""
+    return printable(self.path)
 
 
 def _bundled() -> dict[str, str]:
@@ -62,17 +82,6 @@ def _matches(pattern: str) -> list[str]:
   if os.path.isdir(pattern):
     return sorted(str(path) for path in pathlib.Path(pattern).iterdir() if may_be_picture(path))
   return sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
-
-
-def unique_names(names: list[str]) -> Iterator[str]:
-  """The names, with a number after those that came before in whatever case."""
-  seen: set[str] = set()
-  for name in names:
-    candidate, count = name, 2
-    while candidate.lower() in seen:
-      candidate, count = f'{name}_{count}', count + 1
-    seen.add(candidate.lower())
-    yield candidate
 
 
 def find_images(images: str) -> tuple[list[Source], list[str]]:
@@ -102,105 +111,105 @@ def find_images(images: str) -> tuple[list[Source], list[str]]:
   return [Source(name, path) for name, path in zip(names, paths, strict=True)], problems
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-  if image.mode.startswith('I') or image.mode == 'F':  # 16 or 32 bits a pixel, one channel
-    values = np.asarray(image, np.float64)
-    top = 65535 if values.max(initial=0) > 255 else 255
-    image = Image.fromarray((np.clip(values / top, 0, 1) * 255 + 0.5).astype(np.uint8))
-  if image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info:
-    image = image.convert('RGBA')
-    white = Image.new('RGBA', image.size, 'white')
-    return Image.alpha_composite(white, image).convert('RGB')
-  return image.convert('RGB')
+class _Header(NamedTuple):
+  """What is known of a picture before its pixels are used.
 
-
-def fitted_shape(
-  width: int, height: int, *, size: int, fit: Fit, multiple: int = 1
-) -> tuple[int, int]:
-  """(H, W) of a picture of so many pixels once it is fitted; see `fit_picture`."""
-  if fit != 'aspect':
-    return size, size
-  sides = _scaled(width, height, size)
-  width, height = (max(side // multiple * multiple, size) for side in sides)
-  return height, width
-
-
-def _scaled(width: int, height: int, size: int) -> tuple[int, int]:
-  scale = size / min(width, height)
-  return max(round(width * scale), size), max(round(height * scale), size)
-
-
-def fit_picture(
-  picture: Image.Image, *, size: int, fit: Fit = 'crop', multiple: int = 1, scale: int = 1
-) -> np.ndarray:
-  """A picture at the size of a network: bicubic, antialiased.
-
-  Args:
-    picture: RGB.
-    size: of the shorter side of the result, in pixels.
-    fit: 'crop' to the centred square; 'aspect' keeps the whole picture; 'squash' to a square.
-    multiple: with 'aspect', the longer side is cropped, evenly at both ends, to a multiple of so
-      many pixels: pictures of many shapes become pictures of a few.
-    scale: the same part of the picture, with so many times as many pixels along each side.
-
-  Returns:
-    uint8 `[scale H, scale W, 3]`.
+  Attributes:
+    image: as it is stored.
+    size: (width, height) once it is upright.
+    turn: what is left to be done for that when the pixels are there.
+    encoding: of its pixels.
   """
-  shape = fitted_shape(*picture.size, size=size, fit=fit, multiple=multiple)
-  height, width = (scale * side for side in shape)
-  if fit == 'squash':
-    return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
-  across, down = (scale * side for side in _scaled(*picture.size, size))
-  scaled = picture.resize((across, down), Image.Resampling.BICUBIC)
-  left, top = (scaled.width - width) // 2, (scaled.height - height) // 2
-  return np.asarray(scaled.crop((left, top, left + width, top + height)))
+
+  image: Image.Image
+  size: tuple[int, int]
+  turn: Image.Transpose | None
+  encoding: Encoding
+
+
+def _header_of(image: Image.Image) -> _Header:
+  encoding = encoding_of(image)
+  if image.format not in _SAID_FIRST:
+    image.load()
+  stored = _stored_size(image)
+  orientation = _orientation(image)
+  size = stored[::-1] if orientation in _SWAPPING else stored
+  # Pillow turns a TIFF while it decodes it.
+  turn = None if image.format == 'TIFF' else _TURNS.get(orientation)
+  return _Header(image, size, turn, encoding)
+
+
+def _orientation(image: Image.Image) -> int:
+  """1 to 8; 1, upright, where a file says nothing that has a meaning."""
+  try:
+    found = image.getexif().get(ExifTags.Base.Orientation)
+    return next((known for known in _TURNS if known == found), 1)
+  except Exception:  # Damage there is none of the pixels'.
+    return 1
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+  """(width, height) as it is stored; for a TIFF, Pillow's own is that of some orientations."""
+  if image.format != 'TIFF':
+    return image.size
+  tags = image.tag_v2  # type: ignore[attr-defined]
+  return tags[ExifTags.Base.ImageWidth], tags[ExifTags.Base.ImageLength]
+
+
+def _check_size(size: tuple[int, int], place: str) -> None:
+  width, height = size
+  if width * height > MAX_PIXELS:
+    raise ImageError(
+      f'{place}: {width} x {height} pixels is over the limit of '
+      f'{MAX_PIXELS // 10**6} million; make a smaller copy'
+    )
+  if min(width, height) < MIN_SIDE:
+    raise ImageError(
+      f'{place}: {width} x {height} pixels is too small; both sides must be at least {MIN_SIDE}'
+    )
 
 
 @contextlib.contextmanager
-def _opened(file: File, place: str) -> Iterator[Image.Image]:
-  """A picture whose pixels are not read yet; what is wrong with it, in a line."""
+def _opened(file: File, place: str) -> Iterator[_Header]:
+  """A picture whose pixels may not be read yet; what is wrong with it, in a line."""
   try:
     if isinstance(file, str) and os.path.getsize(file) == 0:
       raise ImageError(f'{place}: the file is empty')
     with Image.open(file) as image:
-      width, height = image.size
-      if width * height > MAX_PIXELS:
-        raise ImageError(
-          f'{place}: {width} x {height} pixels is over the limit of '
-          f'{MAX_PIXELS // 10**6} million; make a smaller copy'
-        )
-      if min(width, height) < MIN_SIDE:
-        raise ImageError(
-          f'{place}: {width} x {height} pixels is too small; both sides must be at least {MIN_SIDE}'
-        )
-      yield image
+      _check_size(image.size, place)
+      yield _header_of(image)
   except Image.DecompressionBombError as error:
     raise ImageError(f'{place}: too many pixels ({error})') from error
   except Image.UnidentifiedImageError as error:
     raise ImageError(f'{place}: not an image in a format that is known here') from error
   except FileNotFoundError as error:
     raise ImageError(f'{place}: no such file') from error
+  except MemoryError as error:
+    raise ImageError(f'{place}: there is not enough memory to decode it') from error
   except ImageError:
     raise
   except Exception as error:  # Decoders raise whatever they stumble over in a damaged file.
-    raise ImageError(f'{place}: cannot be read as an image ({error})') from error
+    line = str(error) or type(error).__name__
+    raise ImageError(f'{place}: cannot be read as an image ({line})') from error
 
 
 def picture_size(file: File, place: str) -> tuple[int, int]:
-  """(width, height) in pixels of an upright picture, from its first bytes.
+  """(width, height) in pixels of the picture that `open_picture` gives.
+
+  From its first bytes where these tell; a PNG, for one, is decoded: its orientation may come last.
 
   Raises:
     ImageError: as `open_picture`.
   """
-  with _opened(file, place) as image:
-    turned = image.getexif().get(_ORIENTATION, 1) >= 5
-    return (image.height, image.width) if turned else (image.width, image.height)
+  with _opened(file, place) as header:
+    return header.size
 
 
 def open_picture(file: File, place: str) -> Image.Image:
-  """Decodes a picture: any format and mode that Pillow reads, turned upright by its EXIF tag.
+  """Decodes a picture: any format that Pillow reads, turned upright, as 8-bit RGB.
 
-  Greyscale, 16-bit and palette images become 8-bit RGB; transparency is laid over white.
+  The orientation is that of EXIF, or else of XMP. Of several frames or pages it is the first. See
+  `perturb.data.pixels` for which value is white; transparency is laid over white.
 
   Args:
     file: its path, or an open file.
@@ -209,8 +218,10 @@ def open_picture(file: File, place: str) -> Image.Image:
   Raises:
     ImageError: names the place and what is wrong there.
   """
-  with _opened(file, place) as image:
-    return _to_rgb(ImageOps.exif_transpose(image))
+  with _opened(file, place) as header:
+    header.image.load()
+    upright = header.image if header.turn is None else header.image.transpose(header.turn)
+    return to_rgb(upright, header.encoding, place)
 
 
 def load_image(path: str, *, size: int, fit: Fit = 'crop') -> np.ndarray:
@@ -221,4 +232,4 @@ def load_image(path: str, *, size: int, fit: Fit = 'crop') -> np.ndarray:
   Raises:
     ImageError: names the file and what is wrong with it.
   """
-  return fit_picture(open_picture(path, path), size=size, fit=fit)
+  return fit_picture(open_picture(path, path), size=size, fit=fit, place=path)

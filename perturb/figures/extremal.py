@@ -160,8 +160,8 @@ def score_curves(explanation: Explanation) -> Figure:
         fontsize=7,
       )
     for scores, colour, label in (
-      (result.scores, KEPT, r'region kept, $\Phi(m_a \otimes x)$'),
-      (result.deleted_scores, REMOVED, r'removed, $\Phi((1-m_a) \otimes x)$'),
+      (result.scores, KEPT, 'region kept, Φ(mₐ ⊗ x)'),
+      (result.deleted_scores, REMOVED, 'removed, Φ((1 - mₐ) ⊗ x)'),
     ):
       values = np.asarray(scores)[0, order]
       axes.plot(areas, values, '-o', color=colour, markersize=3.2, linewidth=1.3, label=label)

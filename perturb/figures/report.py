@@ -92,4 +92,4 @@ def html_report(explanations: Sequence[Explanation], made: str, game: str) -> st
   )
   items = [_item(explanation) for explanation in explanations]
   data = json.dumps({'items': items, 'made': made, 'game': game}, allow_nan=False)
-  return template.replace('/*DATA*/', data.replace('</', '<\\/'))
+  return template.replace('/*DATA*/', data.replace('<', '\\u003c'))

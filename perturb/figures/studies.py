@@ -48,7 +48,7 @@ def suppression_curves(
       axes.plot(thresholds, mean, '-o', color=COLOURS[p], markersize=2.2, linewidth=1.1, label=name)
       axes.fill_between(thresholds, mean - error, mean + error, color=COLOURS[p], alpha=0.15)
     axes.axhline(0, color='black', linewidth=0.5)
-    axes.set_xlabel(r'threshold $\alpha$ of the simplified mask', fontsize=7, labelpad=1.5)
+    axes.set_xlabel('threshold α of the simplified mask', fontsize=7, labelpad=1.5)  # noqa: RUF001
     axes.set_ylabel('normalised probability', fontsize=7)
     axes.legend(frameon=False, fontsize=6.5, loc='upper left', bbox_to_anchor=(1, 1))
     _tidy(axes)

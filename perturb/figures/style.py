@@ -1,16 +1,23 @@
 """What all figures share: their style, colours and file format."""
 
+import bisect
 from collections.abc import Iterator
+import contextlib
 import io
 from typing import Any
+import warnings
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
 from matplotlib.textpath import TextToPath
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
+
+from perturb.errors import printable
 
 KEPT, REMOVED, WHOLE, BLANK = '#1f5fa8', '#d9730d', '#2b8a3e', '#c92a2a'
 STYLE: Any = {
@@ -27,18 +34,33 @@ SMALLER = 0.85  # What a title is shrunk to before it is broken into lines.
 
 
 def png(figure: Figure) -> bytes:
-  """The figure as a PNG file; the same figure gives the same bytes."""
+  """The figure as a PNG file; the same figure gives the same bytes.
+
+  Its texts are shown as they are: a name may have any characters, and `$` begins no formula.
+  """
   buffer = io.BytesIO()
-  figure.savefig(
-    buffer,
-    format='png',
-    dpi=300,
-    bbox_inches='tight',
-    pad_inches=0.03,
-    facecolor='white',
-    metadata={'Software': None},
-  )
+  with matplotlib.rc_context({'text.parse_math': False}), _any_letters():
+    for text in figure.findobj(Text):
+      text.set_parse_math(False)
+      text.set_text('\n'.join(map(printable, text.get_text().split('\n'))))
+    figure.savefig(
+      buffer,
+      format='png',
+      dpi=300,
+      bbox_inches='tight',
+      pad_inches=0.03,
+      facecolor='white',
+      metadata={'Software': None},
+    )
   return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def _any_letters() -> Iterator[None]:
+  """A box stands for a letter that the font does not have; no warning is needed."""
+  with warnings.catch_warnings():
+    warnings.filterwarnings('ignore', 'Glyph .* missing')
+    yield
 
 
 def enlarge(mask: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
@@ -79,6 +101,7 @@ def fitted(text: str, size: float, width: float, lines: int = 2) -> tuple[str, f
     width: of the place, in inches.
     lines: at most; what does not fit into them ends with an ellipsis.
   """
+  text = printable(text)
   if _width(text, size) <= width:
     return text, size
   size *= SMALLER
@@ -103,13 +126,13 @@ def _broken(text: str, size: float, width: float) -> Iterator[str]:
 def _cut(line: str, size: float, width: float) -> str:
   if _width(line, size) <= width:
     return line
-  while line and _width(f'{line}…', size) > width:
-    line = line[:-1]
-  return f'{line.rstrip()}…'
+  fits = bisect.bisect(range(1, len(line)), width, key=lambda n: _width(f'{line[:n]}…', size))
+  return f'{line[:fits].rstrip()}…'
 
 
 def _width(text: str, size: float) -> float:
   """Inches."""
   font = FontProperties(family=STYLE['font.family'], size=size)
-  points, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
+  with _any_letters():
+    points, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
   return points / 72

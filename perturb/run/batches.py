@@ -10,9 +10,9 @@ import ml_collections
 import numpy as np
 
 from perturb.data.datasets import Dataset
-from perturb.data.images import ImageError, fit_picture
+from perturb.data.fitting import fit_picture
 from perturb.data.loader import load_ahead
-from perturb.errors import UserError
+from perturb.errors import ImageError, UserError
 from perturb.nets import Pretrained
 from perturb.run.experiment import Targets
 from perturb.store.manifest import Entry, group_name, group_shape
@@ -92,17 +92,25 @@ class Pictures:
       seen: digest of the picture of which results are stored, if there are some.
     """
     index = self.index[name]
-    place = self.dataset.sources[index].path
+    place = self.dataset.sources[index].place
     try:
       picture, label = self.dataset.picture(index)
       image = fit_picture(
-        picture, size=self.net.size, fit=self.config.fit, multiple=self.config.get('multiple', 1)
+        picture,
+        size=self.net.size,
+        fit=self.config.fit,
+        multiple=self.config.get('multiple', 1),
+        place=place,
       )
       shape = group_name((image.shape[0], image.shape[1]))
       if shape != entry.group:
         raise ImageError(f'{place}: was {entry.group} when the run began, and is {shape} now')
+      x = self.net.preprocess(image)
     except ImageError as error:
       return Loaded(name, place, entry.row, problem=str(error))
+    except MemoryError:
+      problem = f'{place}: there is not enough memory for it'
+      return Loaded(name, place, entry.row, problem=problem)
     label = -1 if label is None else label
     try:
       target = self.targets.of(label)
@@ -112,7 +120,6 @@ class Pictures:
     if seen not in (None, digest):
       problem = f'{place}: has changed since it was explained'
       return Loaded(name, place, entry.row, problem=problem)
-    x = self.net.preprocess(image)
     return Loaded(name, place, entry.row, x, digest, label, target)
 
   def _empty(self, group: str, count: int) -> dict[str, np.ndarray]:

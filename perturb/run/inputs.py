@@ -4,7 +4,6 @@ The files that a config names by their paths may change between two starts of a 
 """
 
 from collections.abc import Mapping
-import csv
 import json
 import pathlib
 from typing import Any
@@ -14,7 +13,7 @@ import jax
 import numpy as np
 
 from perturb.data.datasets import Dataset
-from perturb.errors import UserError
+from perturb.errors import UserError, printable
 from perturb.nets import Pretrained
 from perturb.run.experiment import Experiment
 from perturb.store import files
@@ -71,12 +70,12 @@ def _check_labels(workdir: pathlib.Path, experiment: Experiment, dataset: Datase
   explained: Mapping[str, tuple[str, ...]] = {
     name: (str(target), title) for name, target, title in experiment.targets.labels
   }
-  rows = [(name, *explained.get(name, ('', ''))) for name in dataset.class_names]
+  rows = [
+    tuple(map(printable, (name, *explained.get(name, ('', ''))))) for name in dataset.class_names
+  ]
   path = workdir / LABELS
   if path.exists():
-    with open(path, newline='', encoding='utf-8') as file:
-      old = [tuple(row) for row in csv.reader(file)][1:]
-    for i, row in enumerate(old):
+    for i, row in enumerate(files.read_table(path)):
       if i >= len(rows) or row != rows[i]:
         now = f'is {", ".join(rows[i])}' if i < len(rows) else 'is not there'
         raise UserError(

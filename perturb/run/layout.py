@@ -8,11 +8,14 @@ import numpy as np
 
 from perturb.chunks import default_chunk
 from perturb.data.datasets import Dataset
-from perturb.data.images import ImageError, Source, fitted_shape
+from perturb.data.fitting import fitted_shape
+from perturb.data.images import Source
 from perturb.data.loader import load_ahead
+from perturb.errors import ImageError
 from perturb.run.experiment import Experiment, Shape
-from perturb.store.arrays import Field, read_attributes, write_constant, write_group, write_names
+from perturb.store.arrays import Field, read_attributes, write_constant, write_group
 from perturb.store.manifest import Manifest, group_name, group_shape, names_by_row
+from perturb.store.names import write_names
 from perturb.store.results import (
   RESULTS,
   TIMINGS,
@@ -63,18 +66,17 @@ def _new_images(
   def shape(index: int) -> Shape | str:
     if config.fit != 'aspect':
       return size, size
+    multiple, place = config.get('multiple', 1), sources[index].place
     try:
       width, height = dataset.size(index)
+      return fitted_shape(width, height, size=size, fit=config.fit, multiple=multiple, place=place)
     except ImageError as error:
       return str(error)
-    return fitted_shape(
-      width, height, size=size, fit=config.fit, multiple=config.get('multiple', 1)
-    )
 
   shapes = load_ahead(shape, new, ahead=64, workers=config.workers)
   for i, found in zip(new, shapes, strict=True):
     if isinstance(found, str):
-      fail(sources[i].name, sources[i].path, found)
+      fail(sources[i].name, sources[i].place, found)
     else:
       yield sources[i], group_name(found)
 

@@ -142,14 +142,14 @@ class Run:
     """Refuses another picture under a name that has results."""
     for source in self.dataset.sources:
       entry = manifest.entries.get(source.name)
-      if entry is None or entry.place == source.path:
+      if entry is None or entry.place == source.place:
         continue
       group = results_group(self.workdir, entry.group)
       done = group.read('status', [entry.row])[0] == DONE
       image = self.pictures.load(source.name, entry)
       if done and image.x is not None and image.digest != group.read('digest', [entry.row])[0]:
         raise UserError(
-          f'{source.path}: the workdir holds another picture named {source.name!r}, '
+          f'{source.place}: the workdir holds another picture named {source.name!r}, '
           f'{entry.place}; rename this one, or use another workdir'
         )
 

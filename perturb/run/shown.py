@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 
 from perturb.data.datasets import Dataset
-from perturb.data.images import fit_picture
+from perturb.data.fitting import fit_picture
 from perturb.errors import UserError
 from perturb.nets import Pretrained
 from perturb.store.results import Results
@@ -61,9 +61,16 @@ def _shown(
   source, (picture, _) = dataset.sources[index], dataset.picture(index)
   multiple = config.get('multiple', 1)
   image, large = (
-    fit_picture(picture, size=net.size, fit=config.fit, multiple=multiple, scale=scale)
+    fit_picture(
+      picture,
+      size=net.size,
+      fit=config.fit,
+      multiple=multiple,
+      scale=scale,
+      place=source.place,
+    )
     for scale in (1, 2)
   )
   if zlib.crc32(image.tobytes()) != stored.field(source.name, 'digest'):
-    raise UserError(f'{source.path}: has changed since it was explained')
+    raise UserError(f'{source.place}: has changed since it was explained')
   return Shown(source.name, image, large)

@@ -3,7 +3,8 @@
 A group holds the images of one shape: an array for each field, whose first axis is the image. A
 chunk, some images of one field, is one file, which is replaced whole or not at all; an image's
 `status` is written after its other fields. A process that is killed at any point leaves rows that
-are there and rows that are not.
+are there and rows that are not. Every chunk has a checksum: a file that is damaged, or that is gone
+though its images are done, is an error that names it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,17 @@ import tensorstore
 
 from perturb.errors import StorageError
 from perturb.store import files
+from perturb.store.damage import ChunkFiles
+from perturb.store.names import NAMES
 
 PENDING, DONE, FAILED = 0, 1, 2  # Values of `status`.
-MEANINGS = {'flag_values': [PENDING, DONE, FAILED], 'flag_meanings': 'pending done failed'}
-NAMES = 'image'  # The array of the images' names, and the axis that it names.
-NAMES_CHUNK = 4096
+MEANINGS = {
+  'flag_values': [PENDING, DONE, FAILED],
+  'flag_meanings': 'pending done failed',
+}
+# An attribute of `status`: the fields of which each done image has a file, even if it holds nothing
+# but fill values. Fields that a later version adds are not among them.
+FILED = 'fields_with_files'
 
 
 class Field(NamedTuple):
@@ -38,6 +45,8 @@ class Field(NamedTuple):
   dims: tuple[str, ...] = ()
   shape: tuple[int, ...] = ()
 
+
+Rows = slice | Sequence[int] | np.ndarray
 
 _UNKNOWN = {'f': 'NaN', 'i': -1, 'u': 0}  # By the kind of a dtype: what stands where nothing is.
 
@@ -55,14 +64,20 @@ def write_group(path: pathlib.Path, attributes: Mapping[str, Any]) -> None:
 
 
 def read_attributes(path: pathlib.Path) -> dict[str, Any]:
-  """The attributes of a group.
+  """The attributes of a group, or an array.
 
   Raises:
-    StorageError: if there is no group, or a damaged one.
+    StorageError: if there is none, or a damaged one.
   """
+  return _described(path).get('attributes', {})
+
+
+def _described(path: pathlib.Path) -> dict[str, Any]:
   try:
-    return json.loads((path / 'zarr.json').read_text())['attributes']
-  except (OSError, ValueError, KeyError) as error:
+    found = json.loads((path / 'zarr.json').read_text())
+    found['zarr_format']  # What is no description has not even that.
+    return found
+  except (OSError, ValueError, KeyError, TypeError) as error:
     raise StorageError(f'{path}: not a Zarr group that can be read ({error})') from error
 
 
@@ -85,7 +100,9 @@ class Group:
     for name, field in fields.items():
       path = self.path / name
       if name not in self:
-        _create(path, field, count, chunk)
+        alike = [other for other in fields if _status_of(other) == name != other]
+        described = MEANINGS | {FILED: sorted(alike)} if name == _status_of(name) else {}
+        _create(path, field, count, chunk, attributes=described)
       array = _open(path)
       if array.shape[0] < count:
         sizes: list[int | None] = [count, *[None] * len(field.shape)]
@@ -103,7 +120,7 @@ class Group:
   def fields(self) -> list[str]:
     """The names of the arrays, with those of subgroups: `grad_cam/heatmap`."""
     found = [path.parent for path in self.path.rglob('zarr.json')]
-    arrays = [path for path in found if 'shape' in json.loads((path / 'zarr.json').read_text())]
+    arrays = [path for path in found if 'shape' in _described(path)]
     names = (path.relative_to(self.path).as_posix() for path in arrays)
     return sorted(name for name in names if name in self)
 
@@ -112,13 +129,49 @@ class Group:
     shape: Any = self._array(name).chunk_layout.read_chunk.shape
     return shape[0]
 
-  def read(self, name: str, rows: slice | Sequence[int] | np.ndarray = slice(None)) -> np.ndarray:
+  def read(self, name: str, rows: Rows = slice(None)) -> np.ndarray:
     """Some rows of a field, `[N, ...]`: NaN, -1 or 0 where nothing is stored yet.
 
     Raises:
-      StorageError: if a file is damaged.
+      StorageError: if a file is damaged, or gone; names it and its images.
     """
-    return np.asarray(_result(self._array(name)[rows].read(), self.path / name))
+    try:
+      values = np.asarray(_result(self._array(name)[rows].read(), self.path / name))
+    except StorageError as error:
+      raise self._damaged(name, rows) or error from error
+    self._check_files(name, rows)
+    return values
+
+  def _files(self, name: str) -> ChunkFiles:
+    array = self._array(name)
+    constant = array.domain.labels[0] != NAMES
+    return ChunkFiles(self.path, name, self.chunk(name), array.ndim, constant)
+
+  def _damaged(self, name: str, rows: Rows) -> StorageError | None:
+    array = self._array(name)
+    return self._files(name).damaged(
+      np.arange(array.shape[0])[rows], lambda row: _result(array[row].read(), self.path / name)
+    )
+
+  def _check_files(self, name: str, rows: Rows) -> None:
+    """Refuses to give fill values for what was stored: its file is gone."""
+    files_of, asked = self._files(name), np.arange(self._array(name).shape[0])[rows]
+    gone = [i for i in files_of.by_chunk(asked) if not files_of.file(i).exists()]
+    if not gone:
+      return
+    for index, held in files_of.by_chunk(asked[self._has_file(name, asked)]).items():
+      # A run that goes on may have written it by now.
+      if index in gone and not files_of.file(index).exists():
+        raise files_of.lost(index, held, 'is missing')
+
+  def _has_file(self, name: str, rows: np.ndarray) -> np.ndarray:
+    """Which rows of a field are known to have been stored, `[n]`."""
+    status = _status_of(name)
+    if self._files(name).constant:
+      return np.full(len(rows), True)
+    if status not in self or name not in read_attributes(self.path / status).get(FILED, ()):
+      return np.full(len(rows), False)
+    return np.asarray(_result(self._array(status)[rows].read(), self.path / status)) == DONE
 
   def write(self, rows: np.ndarray, values: Mapping[str, Any]) -> None:
     """Stores some rows of some fields; `status`, or that of a subgroup, after all the others.
@@ -134,7 +187,10 @@ class Group:
       names = [name for name in values if (name.split('/')[-1] == 'status') == last]
       writes = {name: self._write(name, rows, values[name]) for name in names}
       for name, write in writes.items():
-        _result(write, self.path / name)
+        try:
+          _result(write, self.path / name)
+        except StorageError as error:  # What else is in the chunk may be damaged.
+          raise self._damaged(name, rows) or error from error
 
   def _write(self, name: str, rows: np.ndarray, value: Any) -> Any:
     array = self._array(name)
@@ -147,42 +203,25 @@ class Group:
 def write_constant(path: pathlib.Path, dim: str, values: np.ndarray) -> None:
   """A one-dimensional array that the images of a group share, as the areas asked for."""
   if not (path / 'zarr.json').exists():
-    _create(path, Field(str(values.dtype)), len(values), len(values), dim)
+    _create(path, Field(str(values.dtype)), len(values), len(values), dim=dim, attributes={})
+  if not (path / 'c' / '0').exists():  # Killed in between, or removed because it was damaged.
     _result(_open(path).write(values), path)
 
 
-def write_names(path: pathlib.Path, names: Sequence[str]) -> None:
-  """The names of a group's images, by which xarray finds them: strings, in whole chunks."""
-  path = path / NAMES
-  path.mkdir(exist_ok=True)
-  metadata = {
-    'zarr_format': 3,
-    'node_type': 'array',
-    'shape': [len(names)],
-    'data_type': 'string',
-    'fill_value': '',
-    'chunk_grid': {'name': 'regular', 'configuration': {'chunk_shape': [NAMES_CHUNK]}},
-    'chunk_key_encoding': {'name': 'default', 'configuration': {'separator': '/'}},
-    'codecs': [{'name': 'vlen-utf8', 'configuration': {}}],
-    'dimension_names': [NAMES],
-    'attributes': {},
-  }
-  (path / 'c').mkdir(exist_ok=True)
-  for first in range(0, len(names), NAMES_CHUNK):
-    encoded = [name.encode() for name in names[first : first + NAMES_CHUNK]]
-    encoded += [b''] * (NAMES_CHUNK - len(encoded))
-    parts = [len(one).to_bytes(4, 'little') + one for one in encoded]
-    content = NAMES_CHUNK.to_bytes(4, 'little') + b''.join(parts)
-    _write_if_new(path / 'c' / str(first // NAMES_CHUNK), content)
-  _write_if_new(path / 'zarr.json', (json.dumps(metadata, indent=2) + '\n').encode())
+def _status_of(name: str) -> str:
+  """The field that says of which images a field is there."""
+  return '/'.join([*name.split('/')[:-1], 'status'])
 
 
-def _write_if_new(path: pathlib.Path, content: bytes) -> None:
-  if not path.exists() or path.read_bytes() != content:
-    files.write_atomically(path, content)
-
-
-def _create(path: pathlib.Path, field: Field, count: int, chunk: int, dim: str = NAMES) -> None:
+def _create(
+  path: pathlib.Path,
+  field: Field,
+  count: int,
+  chunk: int,
+  *,
+  dim: str = NAMES,
+  attributes: Mapping[str, Any],
+) -> None:
   metadata = {
     'shape': [count, *field.shape],
     'data_type': field.dtype,
@@ -194,13 +233,17 @@ def _create(path: pathlib.Path, field: Field, count: int, chunk: int, dim: str =
       {'name': 'crc32c'},
     ],
     'dimension_names': [dim, *field.dims],
-    'attributes': MEANINGS if path.name == 'status' else {},
+    'attributes': dict(attributes),
   }
   _result(tensorstore.open(_spec(path) | {'metadata': metadata}, create=True), path)
 
 
 def _spec(path: pathlib.Path) -> dict[str, Any]:
-  return {'driver': 'zarr3', 'kvstore': {'driver': 'file', 'path': f'{path.absolute()}/'}}
+  return {
+    'driver': 'zarr3',
+    'kvstore': {'driver': 'file', 'path': f'{path.absolute()}/'},
+    'store_data_equal_to_fill_value': True,
+  }
 
 
 def _open(path: pathlib.Path) -> tensorstore.TensorStore:

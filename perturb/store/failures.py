@@ -1,6 +1,5 @@
 """What could not be computed, and why: `failures.csv`, a line as soon as it is known."""
 
-import csv
 import pathlib
 
 import jax
@@ -47,23 +46,20 @@ class Failures:
       method: which could not be computed; '' where the image itself has failed.
     """
     try:
-      with open(self.path, 'a', newline='') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        if not self.count:
-          writer.writerow(HEADER)
-        writer.writerow((name, place, method, reason))
+      rows = [HEADER, (name, place, method, reason)][self.count > 0 :]
+      with open(self.path, 'a', newline='', encoding='utf-8') as file:
+        file.write(files.table_text(rows))
     except OSError as error:
       raise StorageError(f'{self.path}: cannot be written ({error.strerror})') from error
     self.count += 1
 
-  def join(self) -> list[list[str]]:
+  def join(self) -> list[tuple[str, ...]]:
     """Makes one file of those of all processes, once they are done; returns its rows."""
-    rows: list[list[str]] = []
+    rows: list[tuple[str, ...]] = []
     for process in range(jax.process_count()):
       path = self._path(process)
       if path.exists():
-        with open(path, newline='') as file:
-          rows += list(csv.reader(file))[1:]
+        rows += files.read_table(path)
         path.unlink()
     if rows:
       files.write_table(self._path(0), HEADER, rows)

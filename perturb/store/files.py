@@ -12,7 +12,9 @@ import zipfile
 import numpy as np
 from PIL import Image
 
-from perturb.errors import StorageError
+from perturb.errors import StorageError, printable
+
+_FORMULA = ('=', '+', '-', '@')  # What begins one, to a spreadsheet.
 
 
 def write_atomically(path: pathlib.Path, data: bytes) -> None:
@@ -56,9 +58,38 @@ def png_bytes(image: np.ndarray) -> bytes:
 
 
 def write_table(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-  """Writes a CSV file."""
+  """Writes a CSV file; see `table_text`."""
+  write_atomically(path, table_text([header, *rows]).encode())
+
+
+def table_text(rows: Iterable[Sequence[Any]]) -> str:
+  """Rows of CSV. A text that a spreadsheet would compute, as `=1+1`, has an apostrophe before."""
   text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(header)
-  writer.writerows(rows)
-  write_atomically(path, text.getvalue().encode())
+  csv.writer(text, lineterminator='\n').writerows([_cell(value) for value in row] for row in rows)
+  return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+  if not isinstance(value, str):
+    return value
+  shown = printable(value)
+  return f"'{shown}" if shown.startswith(_FORMULA) and not _is_number(shown) else shown
+
+
+def read_table(path: pathlib.Path) -> list[tuple[str, ...]]:
+  """The rows that `write_table` wrote, as texts, without the header."""
+  with open(path, newline='', encoding='utf-8') as file:
+    return [tuple(map(from_cell, row)) for row in csv.reader(file)][1:]
+
+
+def from_cell(cell: str) -> str:
+  """The text that `table_text` wrote."""
+  return cell[1:] if cell.startswith(tuple(f"'{first}" for first in _FORMULA)) else cell
+
+
+def _is_number(text: str) -> bool:
+  try:
+    float(text)
+  except ValueError:
+    return False
+  return True

@@ -41,9 +41,9 @@ class Manifest:
     self.entries: dict[str, Entry] = {}
     self.counts: dict[str, int] = {}  # Of each group.
     try:
-      with open(path, newline='') as file:
+      with open(path, newline='', encoding='utf-8') as file:
         for line in csv.DictReader(file):
-          self._append(line['image'], line['place'], line['group'])
+          self._append(*(files.from_cell(line[name]) for name in HEADER[:3]))
     except FileNotFoundError:
       pass
     except (OSError, KeyError, UnicodeDecodeError) as error:
@@ -57,7 +57,7 @@ class Manifest:
   def add(self, images: Iterable[tuple[Source, str]]) -> None:
     """Gives each new image (source, group) the next row of its group."""
     for source, group in images:
-      self._append(source.name, source.path, group)
+      self._append(source.name, source.place, group)
 
   def write(self) -> None:
     """Writes the file, whole or not at all."""

@@ -1,17 +1,21 @@
-"""A run's folder: it belongs to one config, which it holds."""
+"""A run's folder: it belongs to one config, which it holds, and to one run at a time."""
 
 from collections.abc import Sequence
 import json
 import pathlib
 import platform
+import re
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 import ml_collections
+import numpy as np
 
 from perturb.errors import UserError
 from perturb.nested import flatten
 from perturb.store import files
+from perturb.store.lock import Lock, hold
 
 VERSION = '0.1.0'  # Of this package; recorded with every run.
 # Fields that runs of this version may have begun without: there they have any value.
@@ -23,6 +27,8 @@ DECISIVE, SHOWN, LONGEST = ('task', 'network', 'weights', 'method', 'mode', 'tar
 class Workdir:
   """A folder with `config.json`, `versions.json` and results; made if missing.
 
+  It is this run's for as long as this object is there; see `perturb.store.lock`.
+
   Args:
     path: of the folder.
     config: of the run.
@@ -30,7 +36,8 @@ class Workdir:
     free: names of the fields that another start may change.
 
   Raises:
-    UserError: if it cannot be written, or holds results of another config.
+    UserError: if it cannot be written, is in use by another run, or holds results of another
+      config.
   """
 
   def __init__(
@@ -43,10 +50,13 @@ class Workdir:
     self.path = pathlib.Path(path)
     self.config = config
     self.results = self.path / results[0]
+    if re.search('[\ud800-\udfff]', str(self.path.absolute())):
+      raise UserError(f'workdir {path}: its name is no UTF-8; use another workdir')
     try:
       self.results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
       raise UserError(f'workdir {path}: cannot be written ({error.strerror})') from error
+    self._lock = _hold_for_all(self.path)
     self._refuse_another_config([self.path / name for name in results], set(free))
     versions = {
       'perturb': VERSION,
@@ -99,6 +109,22 @@ def _decisive_first(name: str) -> tuple[int, str]:
 def _short(config: dict[str, Any], name: str) -> str:
   text = repr(config[name]) if name in config else 'not set'
   return text if len(text) <= LONGEST else f'{text[: LONGEST - 3]}...'
+
+
+def _hold_for_all(path: pathlib.Path) -> Lock | None:
+  """Process 0 takes the workdir for all processes of a run; if it cannot, all of them end."""
+  lock, problem = None, ''
+  if jax.process_index() == 0:
+    try:
+      lock = hold(path)
+    except UserError as error:
+      problem = str(error)
+  refused = bool(problem)
+  if jax.process_count() > 1:
+    refused = bool(multihost_utils.broadcast_one_to_all(np.int32(refused)))
+  if refused:
+    raise UserError(problem or f'workdir {path}: process 0 says why it cannot be used')
+  return lock
 
 
 def _decides(name: str, config: dict[str, Any]) -> bool:

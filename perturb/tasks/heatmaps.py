@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import ml_collections
 
+from perturb.data.names import unique_names
 from perturb.figures.heatmaps import COLUMNS, colour, sheet
 from perturb.figures.style import png
 from perturb.methods.registry import method_named
@@ -80,4 +81,5 @@ def _draw(net: Pretrained, folder: Workdir, shown: Sequence[Shown], stored: Resu
     drawn.append((net.class_name(int(stored.field(one.name, 'target'))), one.picture, heatmap))
   alike = [panel for panel in drawn if panel[1].shape == drawn[0][1].shape][:COLUMNS]
   title = method_named(folder.config.method)[0]
-  folder.write('figures/heatmaps.png', png(sheet(alike, title)))
+  *_, name = unique_names([*(one.name for one in shown), 'heatmaps'])  # One may have that name.
+  folder.write(f'figures/{name}.png', png(sheet(alike, title)))

@@ -10,7 +10,9 @@ import numpy as np
 
 from perturb.console import format_table
 from perturb.data.datasets import Dataset, of_files
-from perturb.data.images import ImageError, Source, unique_names
+from perturb.data.images import Source
+from perturb.data.names import unique_names
+from perturb.errors import ImageError
 from perturb.evaluate.parts import Keypoint, intensity, part_saliency, placed, read_keypoints
 from perturb.figures import studies as figures
 from perturb.figures.style import png

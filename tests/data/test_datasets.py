@@ -7,9 +7,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from perturb.data.datasets import open_dataset
-from perturb.data.images import ImageError
 from perturb.data.loader import load_ahead
-from perturb.errors import UserError
+from perturb.errors import ImageError, UserError
 
 
 def picture(seed, shape=(20, 30)):

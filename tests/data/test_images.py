@@ -1,10 +1,13 @@
 import io
+import struct
+import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 import pytest
 
-from perturb.data.images import ImageError, find_images, fit_picture, load_image, open_picture
+from perturb.data.images import find_images, load_image, open_picture, picture_size
+from perturb.errors import ImageError
 
 RAMP = np.linspace(0, 1, 64 * 48).reshape(48, 64)
 
@@ -43,29 +46,111 @@ def test_fits_the_networks_size(tmp_path, fit, shape):
   assert image.dtype == np.uint8
 
 
-def test_accepts_every_mode(tmp_path):
-  grey = (RAMP * 255).astype(np.uint8)
-  expected = load_image(write(tmp_path / 'grey.png', grey), size=32).astype(int)
-  sixteen = load_image(write(tmp_path / '16.png', (RAMP * 65535).astype(np.uint16)), size=32)
-  assert np.abs(sixteen - expected).max() <= 1
-  rgba = np.stack([grey, grey, grey, np.full_like(grey, 255)], -1)
-  np.testing.assert_array_equal(load_image(write(tmp_path / 'rgba.png', rgba), size=32), expected)
-  clear = rgba.copy()
-  clear[..., 3] = 0
-  assert (load_image(write(tmp_path / 'clear.png', clear), size=32) == 255).all()
-  for mode in ('P', 'LA', 'CMYK', '1'):
-    suffix = 'tif' if mode == 'CMYK' else 'png'
-    Image.fromarray(grey).convert(mode).save(tmp_path / f'{mode}.{suffix}')
-    assert load_image(str(tmp_path / f'{mode}.{suffix}'), size=32).shape == (32, 32, 3)
+CORNERS = np.zeros((24, 40), np.uint8)  # A bright corner, and another one half as bright.
+CORNERS[:8, :8], CORNERS[:8, -8:] = 250, 125
+TURNED = {
+  1: CORNERS,
+  2: CORNERS[:, ::-1],
+  3: CORNERS[::-1, ::-1],
+  4: CORNERS[::-1],
+  5: CORNERS.T,
+  6: CORNERS.T[:, ::-1],
+  7: CORNERS.T[::-1, ::-1],
+  8: CORNERS.T[::-1],
+}
+MEANINGLESS = (0, 9, 65535)
 
 
-def test_turns_a_photograph_upright(tmp_path):
-  image = Image.fromarray((RAMP * 255).astype(np.uint8))
-  exif = Image.Exif()
-  exif[0x0112] = 3  # upside down
-  image.save(tmp_path / 'x.png', exif=exif)
-  upright = load_image(str(tmp_path / 'x.png'), size=32)
-  assert upright[0].mean() > upright[-1].mean()
+def check_upright(data, expected):
+  """The picture is as it is to be seen, and has the size that was announced."""
+  announced = picture_size(io.BytesIO(data), 'place')
+  picture = open_picture(io.BytesIO(data), 'place')
+  assert announced == picture.size == expected.shape[::-1]
+  np.testing.assert_allclose(np.asarray(picture.convert('L')), expected, atol=6)
+
+
+@pytest.mark.parametrize('kind', ['jpeg', 'tiff', 'png', 'webp', 'mpo', 'avif'])
+@pytest.mark.parametrize('orientation', [*TURNED, *MEANINGLESS])
+def test_turns_a_photograph_upright(kind, orientation):
+  if kind == 'avif' and orientation in MEANINGLESS:
+    pytest.skip('its writer refuses them')
+  file, exif = io.BytesIO(), Image.Exif()
+  exif[0x0112] = orientation
+  many = {'save_all': True} if kind == 'mpo' else {}
+  Image.fromarray(CORNERS).convert('RGB').save(file, kind, exif=exif, quality=95, **many)
+  check_upright(file.getvalue(), TURNED.get(orientation, CORNERS))
+
+
+@pytest.mark.parametrize('compression', ['raw', 'tiff_lzw', 'jpeg', 'packbits'])
+def test_turns_every_tiff_upright(compression):
+  for orientation, expected in TURNED.items():
+    file = io.BytesIO()
+    pages = {'save_all': True, 'append_images': [Image.new('L', (16, 16))]}
+    image = Image.fromarray(CORNERS)
+    image.save(file, 'tiff', compression=compression, tiffinfo={274: orientation}, **pages)
+    check_upright(file.getvalue(), expected)
+
+
+@pytest.mark.parametrize('kind', ['jpeg', 'tiff', 'png', 'webp'])
+def test_an_orientation_may_be_in_xmp(kind):
+  for orientation, expected in TURNED.items():
+    file, text = io.BytesIO(), f'<x:xmpmeta tiff:Orientation="{orientation}"/>'
+    options = {'quality': 95, 'xmp': text.encode()}
+    if kind == 'png':
+      info = PngImagePlugin.PngInfo()
+      info.add_itxt('XML:com.adobe.xmp', text)
+      options = {'pnginfo': info}
+    if kind == 'tiff':
+      options = {'tiffinfo': {700: text.encode()}}
+    Image.fromarray(CORNERS).save(file, kind, **options)
+    check_upright(file.getvalue(), expected)
+
+
+@pytest.mark.parametrize('kind', ['jpeg', 'tiff', 'png', 'webp'])
+@pytest.mark.parametrize(
+  ('type_code', 'count', 'expected'),
+  [(2, 1, CORNERS), (7, 1, CORNERS), (3, 2, TURNED[6]), (4, 1, None), (200, 1, CORNERS)],
+  ids=['text', 'bytes', 'two numbers', 'a longer number', 'no type'],
+)
+def test_an_orientation_of_another_type(kind, type_code, count, expected):
+  """What is no number has no meaning; the size is that of the picture in any case."""
+  order = '<' if kind == 'tiff' else '>'
+  short = struct.pack(f'{order}HHIH', 0x0112, 3, 1, 6)
+  file, exif = io.BytesIO(), Image.Exif()
+  exif[0x0112] = 6
+  Image.fromarray(CORNERS).save(file, kind, exif=exif, quality=95)
+  data = file.getvalue()
+  assert data.count(short) == 1
+  changed = data.replace(short, struct.pack(f'{order}HHIH', 0x0112, type_code, count, 6))
+  if kind == 'png':
+    start = data.index(b'eXIf')
+    end = start + 4 + int.from_bytes(data[start - 4 : start], 'big')
+    checksum = zlib.crc32(changed[start:end]).to_bytes(4, 'big')
+    changed = changed[:end] + checksum + changed[end + 4 :]
+  if expected is not None:
+    check_upright(changed, expected)
+  announced = picture_size(io.BytesIO(changed), 'place')
+  assert announced == open_picture(io.BytesIO(changed), 'place').size
+
+
+@pytest.mark.parametrize('kind', ['jpeg', 'png', 'webp'])
+@pytest.mark.parametrize(
+  'damage', [b'', b'MM', b'nothing', b'MM\0*\xff\xff\xff\xff', b'MM\0*\0\0\0\x08\0\x01']
+)
+def test_damaged_exif_is_no_damage_of_the_picture(kind, damage):
+  file = io.BytesIO()
+  Image.fromarray(CORNERS).convert('RGB').save(file, kind, exif=b'Exif\0\0' + damage, quality=95)
+  check_upright(file.getvalue(), CORNERS)
+
+
+def test_the_size_is_that_of_the_pixels_where_the_first_bytes_say_another(tmp_path):
+  """An icon's directory states a size of its own."""
+  path = tmp_path / 'x.ico'
+  Image.fromarray(CORNERS).save(path, sizes=[(40, 24)])
+  data = bytearray(path.read_bytes())
+  data[6:8] = bytes([64, 64])
+  path.write_bytes(data)
+  assert picture_size(str(path), 'x') == open_picture(str(path), 'x').size == (40, 24)
 
 
 def test_bad_files_are_named(tmp_path):
@@ -110,16 +195,14 @@ def test_damage_of_any_kind_is_an_image_error(kind):
   assert refused > 5
 
 
-@pytest.mark.parametrize('multiple', [1, 16])
-def test_the_larger_picture_of_a_figure_shows_the_same_part(multiple):
-  """Or masks would lie beside what they mark; rounding must not differ between the two."""
-  for width in (400, 401, 428, 500, 535, 562):  # Twice the size, 401 would round the other way.
-    ramp = np.broadcast_to(np.linspace(0, 255, width)[None, :, None], (375, width, 3))
-    picture = Image.fromarray(ramp.astype(np.uint8))
-    small, large = (
-      fit_picture(picture, size=224, fit='aspect', multiple=multiple, scale=scale)
-      for scale in (1, 2)
-    )
-    assert large.shape[:2] == (448, 2 * small.shape[1])
-    halved = large[0, :, 0].astype(float).reshape(-1, 2).mean(1)
-    np.testing.assert_allclose(halved, small[0, :, 0], atol=2)
+def test_memory_that_is_not_there_is_one_picture_s_failure(tmp_path, monkeypatch):
+  path = write(tmp_path / 'x.png', (RAMP * 255).astype(np.uint8))
+  for module, name in ((Image.Image, 'convert'), (Image.Image, 'resize')):
+
+    def full(*_, **__):
+      raise MemoryError
+
+    with monkeypatch.context() as change:
+      change.setattr(module, name, full)
+      with pytest.raises(ImageError, match=r'x\.png: there is not enough memory to'):
+        load_image(path, size=32)

@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import pathlib
+import re
 import struct
 
 import jax
@@ -14,6 +16,7 @@ from tensorboardX.proto.event_pb2 import Event
 from configs import extremal
 from perturb.data.datasets import open_dataset
 from perturb.errors import UserError
+from perturb.nets import Pretrained
 from perturb.nets.zoo import imagenet_class_names
 from perturb.run.experiment import Experiment, Step, Targets
 from perturb.run.labels import classes_of, label_targets
@@ -21,7 +24,7 @@ from perturb.run.loop import Run
 from perturb.store.arrays import DONE, FAILED, Field
 from perturb.store.explanations import Explanations
 from perturb.store.manifest import Manifest
-from perturb.store.results import results_group, timings_group
+from perturb.store.results import Results, results_group, timings_group
 from perturb.tasks import extremal as extremal_run
 from tests.data.test_datasets import picture
 from tests.small_net import small_net
@@ -127,6 +130,30 @@ def test_failures_are_named_and_tried_again(pictures, tmp_path):
   assert outcome.failed == 1 and outcome.computed == 2
   with open(out / 'failures.csv', newline='') as file:
     assert [row['image'] for row in csv.DictReader(file)] == ['class1_5']
+
+
+def test_what_is_too_much_for_the_memory_fails_alone(pictures, tmp_path, monkeypatch):
+  """A picture whose pixels do not fit; and a strip, which only `aspect` cannot take."""
+  Image.new('RGB', (17, 100_000)).save(pictures / 'class0' / '2.png')
+  images = f'classes:{pictures}'
+  for name in ('crop', 'aspect', 'little'):
+    (tmp_path / name).mkdir()
+  assert go(tmp_path / 'crop', images).failed == 0
+  outcome = go(tmp_path / 'aspect', images, fit='aspect')
+  assert outcome.failed == 1 and outcome.computed == 6
+  assert '17 x 100000 pixels is too long' in (tmp_path / 'aspect' / 'failures.csv').read_text()
+  preprocess = Pretrained.preprocess
+
+  def little(net, image):
+    if not image.any():
+      raise MemoryError
+    return preprocess(net, image)
+
+  monkeypatch.setattr(Pretrained, 'preprocess', little)
+  outcome = go(tmp_path / 'little', images)
+  assert outcome.failed == 1 and outcome.computed == 6
+  said = (tmp_path / 'little' / 'failures.csv').read_text()
+  assert 'class0/2.png: there is not enough memory for it' in said
 
 
 def test_images_can_be_added_but_not_replaced(pictures, tmp_path):
@@ -279,6 +306,14 @@ def test_any_part_of_imagenet_goes_by_wnid():
   assert classes_of(net, ['Egyptian_cat', 'cassette player']) == [285, 482]
 
 
+def test_labels_that_begin_like_formulas_are_the_same_in_the_next_start(pictures, tmp_path):
+  for old, new in (('class0', '=1+1'), ('class1', '@x\n')):
+    (pictures / old).rename(pictures / new)
+  for computed in (7, 0):
+    assert go(tmp_path / 'out', f'classes:{pictures}').computed == computed
+  assert "'=1+1,,\n'@x%0A,,\n" in (tmp_path / 'out' / 'labels.csv').read_text()
+
+
 def test_an_image_without_a_label_fails_alone(pictures, tmp_path):
   for old, new in (('class0', 'ant'), ('class1', 'bee')):
     (pictures / old).rename(pictures / new)
@@ -291,6 +326,28 @@ def test_an_image_without_a_label_fails_alone(pictures, tmp_path):
   outcome = Run(made, some, config(), tmp_path / 'out')()
   assert outcome.failed == 1 and statuses(outcome).count(DONE) == 6
   assert 'ant/2.png: it has no label' in (tmp_path / 'out' / 'failures.csv').read_text()
+
+
+@pytest.mark.parametrize('damage', ['flipped', 'missing'])
+def test_what_is_damaged_is_named_and_computed_again_once_it_is_removed(pictures, tmp_path, damage):
+  out, images = tmp_path / 'out', f'classes:{pictures}'
+  go(out, images)
+  group = out / 'results.zarr' / '32x32'
+  file = group / 'mean' / 'c' / '0'
+  before, data = means(out), bytearray(file.read_bytes())
+  data[3] ^= 1
+  file.unlink()
+  if damage == 'flipped':
+    file.write_bytes(data)
+  what = {'flipped': 'damaged', 'missing': 'missing'}[damage]
+  with pytest.raises(UserError, match=f'mean/c/0 is {what}; it held mean of class0_1') as refused:
+    Results(out).field('class0_1', 'mean')
+  named = re.findall(rf'{tmp_path}\S*c/0(?=[ ,])', str(refused.value).split('remove ')[1])
+  assert named == [str(path) for path in (file, group / 'status' / 'c' / '0') if path.exists()]
+  for path in named:
+    pathlib.Path(path).unlink()
+  assert go(out, images).computed == 2
+  np.testing.assert_array_equal(means(out), before)
 
 
 def test_a_device_that_gives_up_is_told_in_a_line(pictures, tmp_path):

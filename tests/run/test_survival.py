@@ -15,6 +15,7 @@ import pytest
 
 from perturb.data.digits import load_digits
 from perturb.store.explanations import Explanations
+from perturb.store.lock import hold
 from tests import commands
 from tests.tasks.test_extremal import command, files
 
@@ -189,11 +190,29 @@ def test_processes_and_a_kill_in_the_middle_change_no_bit_of(task, digits, tmp_p
   while not chunks.exists():
     assert time.monotonic() < deadline
     time.sleep(0.002)
+  os.kill(number, signal.SIGSTOP)
+  second = commands.run('perturb.main', *arguments)
+  assert second.returncode == 1
+  assert f'killed is in use by process {number} on {socket.gethostname()} since' in second.stderr
   os.kill(number, signal.SIGKILL)
   assert server.wait(started).returncode == -signal.SIGKILL
   assert results(tmp_path / 'killed') != whole
   assert commands.run('perturb.main', *arguments).returncode == 0
   assert results(tmp_path / 'killed') == whole
+
+
+@pytest.mark.slow
+def test_all_processes_of_a_second_run_end_at_once(digits, tmp_path):
+  (tmp_path / 'two').mkdir()
+  lock, server = hold(tmp_path / 'two'), commands.server()
+  together = [*two_processes(tmp_path / 'two'), *of_task('compare', digits, tmp_path / 'two')]
+  started = [server.start('perturb.main', [*together, f'--process={p}'], {}) for p in (0, 1)]
+  begin = time.monotonic()
+  said = [server.wait(one) for one in started]
+  assert [one.returncode for one in said] == [1, 1] and time.monotonic() - begin < 60
+  assert f'is in use by process {os.getpid()} on' in said[0].stderr
+  assert 'process 0 says why' in said[1].stderr
+  lock.release()
 
 
 def test_an_interrupted_run_says_so_in_a_line(digits, tmp_path):

@@ -12,8 +12,8 @@ from perturb.store.arrays import (
   read_attributes,
   write_constant,
   write_group,
-  write_names,
 )
+from perturb.store.names import read_name, write_names
 
 FIELDS = {
   'status': Field('uint8'),
@@ -77,8 +77,13 @@ def test_a_constant_and_damage(group):
   write_constant(group.path / 'area', 'area', np.array([0.1, 0.2], np.float32))
   np.testing.assert_array_equal(group.read('area'), np.array([0.1, 0.2], np.float32))
   (group.path / 'area' / 'c' / '0').write_bytes(b'nothing')
-  with pytest.raises(UserError, match='g/area: '):
+  with pytest.raises(UserError, match=r'g/area/c/0 is damaged; it held area of all images\. To'):
     Group(group.path).read('area')
+  (group.path / 'area' / 'c' / '0').unlink()
+  with pytest.raises(UserError, match=r'g/area/c/0 is missing; .*, start again'):
+    Group(group.path).read('area')
+  write_constant(group.path / 'area', 'area', np.array([0.1, 0.2], np.float32))
+  np.testing.assert_array_equal(group.read('area'), np.array([0.1, 0.2], np.float32))
   with pytest.raises(UserError, match='not a Zarr group'):
     read_attributes(group.path / 'none')
 
@@ -97,7 +102,12 @@ def test_names_are_a_coordinate_of_strings_and_codes_say_what_they_mean(group):
       end = at + 4 + int.from_bytes(data[at : at + 4], 'little')
       found.append(data[at + 4 : end].decode())
       at = end
-    assert found == names and not data[at:].strip(b'\0')
+    assert found == names and not data[at:-4].strip(b'\0')
+    assert [read_name(group.path, row) for row in range(len(names))] == names
   assert 'image' not in group.fields() and 'image' not in group
   attributes = json.loads((group.path / 'status' / 'zarr.json').read_text())['attributes']
-  assert attributes == {'flag_values': [0, 1, 2], 'flag_meanings': 'pending done failed'}
+  assert attributes == {
+    'flag_values': [0, 1, 2],
+    'flag_meanings': 'pending done failed',
+    'fields_with_files': ['label', 'scores'],
+  }

@@ -231,7 +231,9 @@ def test_a_damaged_result_is_named(first, tmp_path):
   path = tmp_path / 'out' / 'results.zarr' / '224x224' / 'parameters'
   for chunk in path.glob('c/*/*/*/*'):
     chunk.write_bytes(chunk.read_bytes()[:-40])
-  with pytest.raises(UserError, match='224x224/parameters: '):
+  with pytest.raises(
+    UserError, match='224x224/parameters/c/0/0/0/0 is damaged; it held parameters of chelsea'
+  ):
     Explanations(tmp_path / 'out')['chelsea']
 
 
