@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from perturb.ops.area import area_loss, project
+from perturb.ops.area import area_loss, project, projected
 from perturb.ops.masks import Lattice, gaussian_field, smooth_max_conv
 from perturb.options import Bounds, Count, Inside, Natural, NotNegative, Positive
 
@@ -226,12 +226,12 @@ def _settle(
     return widths, project(still, areas, widths), count + 1
 
   widths = jnp.full(areas.shape, width, jnp.float32)
-  widths, _, _ = jax.lax.while_loop(
+  widths, masks, _ = jax.lax.while_loop(
     lambda carry: jnp.any(off(carry[1])) & (carry[2] < 16),
     sharpen,
     (widths, project(still, areas, widths), 0),
   )
-  return project(fields, areas, widths)
+  return projected(masks, fields, areas, widths)
 
 
 def area_weight(t: jax.Array, s: Penalised) -> jax.Array:

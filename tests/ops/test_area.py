@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from perturb.ops.area import area_loss, binarise, kth_smallest, project, reference
+from perturb.ops.area import area_loss, binarise, kth_smallest, project, projected, reference
 
 
 def sorted_area_loss(masks, areas):
@@ -84,3 +84,14 @@ def test_binarise_keeps_exactly_the_largest_values():
     assert kept.sum() == count
     assert mask[kept == 1].min() >= mask[kept == 0].max()
   assert binarise(jnp.ones((1, 3, 3)), jnp.array([0.5])).sum() == 4  # ties do not add pixels
+
+
+def test_masks_from_elsewhere_have_the_gradient_of_the_projection():
+  fields = jnp.asarray(np.random.RandomState(0).rand(2, 5, 6), jnp.float32)
+  areas, widths = jnp.asarray([0.2, 0.6]), jnp.asarray([0.1, 0.3])
+  weights = jnp.asarray(np.random.RandomState(1).randn(2, 5, 6), jnp.float32)
+  found = project(fields, areas, widths)
+  np.testing.assert_array_equal(projected(found, fields, areas, widths), found)
+  through = jax.grad(lambda g: (weights * projected(found, g, areas, widths)).sum())(fields)
+  expected = jax.grad(lambda g: (weights * project(g, areas, widths)).sum())(fields)
+  np.testing.assert_allclose(through, expected, rtol=1e-6)

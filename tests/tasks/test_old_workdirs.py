@@ -25,6 +25,8 @@ IMAGES = ('chelsea', 'coffee', 'rocket')
 # Rounding leads ten steps of the solver elsewhere.
 OPTIMISED = ('parameters', 'scores', 'deleted_scores', 'binary_scores', 'share_area')
 
+YOUNGER = ('rank', 'grad_cam_value')  # Fields that perturb 0.1 began without.
+
 CHANGES = {
   'extremal': {'areas': (0.1, 0.3), 'settings': {'iterations': 10}, 'batch': 1, 'figures': 0},
   'heatmaps': {'method': 'gradient', 'batch': 1, 'figures': 0},
@@ -76,8 +78,11 @@ def test_a_store_goes_on(task, tmp_path):
   old, new = results_group(old, '28x28'), results_group(new, '28x28')
   assert old.fields() == new.fields()
   for field in set(old.fields()) - {'area'}:
-    np.testing.assert_array_equal(old.read(field)[0], first.read(field)[0])
     np.testing.assert_array_equal(old.read(field)[1:], new.read(field)[1:])
+    if field not in first:  # It is stored since; of what was done before it is not known.
+      assert field in YOUNGER
+      continue
+    np.testing.assert_array_equal(old.read(field)[0], first.read(field)[0])
     if field not in OPTIMISED:  # Recorded on one machine; another may round differently.
       np.testing.assert_allclose(old.read(field)[0], new.read(field)[0], rtol=1e-2, atol=1e-3)
 
