@@ -1,0 +1,48 @@
+"""The README's first table and picture are what a reader gets from the command above them."""
+
+import re
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from tests.pictures import PICTURES, make
+from tests.test_docs import DOCUMENTS, ROOT, blocks, read
+
+
+def test_every_picture_of_the_documents_has_its_commands():
+  named = {
+    name for document in DOCUMENTS for name in re.findall(r'!\[.*\]\((?:docs/)?(\S+)\)', read(document))
+  }
+  assert named == set(PICTURES) == {path.name for path in ROOT.glob('docs/*.[jp][pn]g')}
+
+
+def rows_of(text):
+  """(image, class, area, area got, score kept, a*) of each line of a table; not its seconds."""
+  return [
+    (*re.split(r' {2,}', left.strip()), *map(float, middle.split()), star)
+    for left, middle, star in re.findall(
+      r'^(\w+ +[\w ]+?) {2,}((?:[\d.]+ +){3})([\d.-]+) +[\d.]+$', text, re.MULTILINE
+    )
+  ]
+
+
+@pytest.mark.slow
+def test_the_readme_shows_what_its_command_gives(tmp_path, monkeypatch):
+  (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+  monkeypatch.setenv('PYTHONPATH', str(ROOT))
+  picture, printed = make(PICTURES['area_growth.png'], tmp_path)
+
+  shown = rows_of(next(block.text for block in blocks('README.md') if block.language == 'text'))
+  got = rows_of(printed)[: len(shown)]
+  assert len(shown) >= 3
+  for (*words, area_got, kept, star), (*same, got_area, got_kept, got_star) in zip(
+    shown, got, strict=True
+  ):
+    assert (*words, star) == (*same, got_star)
+    np.testing.assert_allclose((got_area, got_kept), (area_got, kept), atol=0.1)
+
+  old, new = (np.asarray(Image.open(path).convert('RGB'), np.float32)
+              for path in (ROOT / 'docs' / 'area_growth.png', picture))  # fmt: skip
+  assert old.shape == new.shape
+  assert np.abs(old - new).mean() < 5  # Grey levels; other masks of the same area differ by a few.
