@@ -12,7 +12,9 @@ from tests.test_docs import DOCUMENTS, ROOT, blocks, read
 
 def test_every_picture_of_the_documents_has_its_commands():
   named = {
-    name for document in DOCUMENTS for name in re.findall(r'!\[.*\]\((?:docs/)?(\S+)\)', read(document))
+    name
+    for document in DOCUMENTS
+    for name in re.findall(r'!\[.*\]\((?:docs/)?(\S+)\)', read(document))
   }
   assert named == set(PICTURES) == {path.name for path in ROOT.glob('docs/*.[jp][pn]g')}
 
