@@ -46,3 +46,13 @@ def test_the_readme_shows_what_its_command_gives(tmp_path, monkeypatch):
               for path in (ROOT / 'docs' / 'area_growth.png', picture))  # fmt: skip
   assert old.shape == new.shape
   assert np.abs(old - new).mean() < 5  # Grey levels; other masks of the same area differ by a few.
+
+
+def test_the_printed_tables_of_the_documents_have_the_columns_of_now():
+  heads = [
+    re.split(' {2,}', block.text.splitlines()[0])
+    for document in DOCUMENTS
+    for block in blocks(document)
+    if block.text.startswith('image  ')
+  ]
+  assert heads and all(head == list(TABLE) for head in heads)
