@@ -16,7 +16,7 @@ from launch.sweep import jobs_of
 from perturb import METHODS
 from perturb.evaluate.parts import Keypoint
 from perturb.nets import NETWORKS
-from perturb.run import loop
+from perturb.run import inputs
 from perturb.store import explanations, failures, manifest
 from perturb.tasks import (
   adversarial,
@@ -237,7 +237,7 @@ def test_every_option_is_described_as_it_is():
 
 TABLES = {  # File and tasks, as docs/tables.md names them -> the columns.
   'images.csv': manifest.HEADER,
-  'labels.csv': loop.LABELS,
+  'labels.csv': inputs.HEADER,
   'failures.csv': failures.HEADER,
   'scores.csv of extremal': explanations.SCORES,
   'scores.csv of heatmaps and compare': scores.SCORES,
