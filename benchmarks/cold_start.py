@@ -1,4 +1,4 @@
-"""Six areas on one photograph from a cold start: wall time and peak memory of the command.
+"""Six areas on one photograph from a cold start: time and peak memory of the command.
 
   python -m benchmarks.cold_start
 
@@ -34,7 +34,8 @@ def main() -> None:
       elapsed = time.perf_counter() - start
       if status:
         raise SystemExit(f'the command failed with status {status}')
-      print(f'{name} start: {elapsed:.1f} s, {usage.ru_maxrss / 2**20:.2f} GB at most')
+      core, memory = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20
+      print(f'{name} start: {elapsed:.1f} s, {core:.0f} s of a core, {memory:.2f} GB at most')
 
 
 if __name__ == '__main__':

@@ -4,7 +4,7 @@ import ml_collections
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """About 97 % of the test images right, in under a minute on two cores."""
+  """About 97 % of the test images right, in half a minute on two cores."""
   config = ml_collections.ConfigDict()
   config.task = 'train'
   config.data = 'digits'  # 5000 images of MNIST.

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Callable, Mapping
 import os
+import pathlib
 import re
 import sys
 from typing import Any
@@ -102,9 +103,11 @@ def _check_file(config: flags.FlagHolder) -> str:
   """The path of the config, which is there and has been read."""
   path = config_flags.get_config_filename(flags.FLAGS[config.name]).split(':')[0]
   if not os.path.isfile(path):
-    known = [f'configs/{file.name}' for file in text.config_files()]
-    hint = did_you_mean(path, known, limit=2)
-    if path in known:
+    known = [file.stem for file in text.config_files()]
+    hint = (
+      did_you_mean(pathlib.Path(path).stem, known, limit=2) or '; --help lists those of configs/'
+    )
+    if (text.ROOT / path).is_file():
       hint = f'; it is in {text.ROOT}, where commands start'
     raise UserError(f'--config={path}: no such file{hint}')
   config.value.lock()  # Reading a config that failed to load says why.

@@ -14,7 +14,19 @@ import pytest
 
 from launch.sweep import jobs_of
 from perturb import METHODS
+from perturb.evaluate.parts import Keypoint
 from perturb.nets import NETWORKS
+from perturb.run import inputs
+from perturb.store import explanations, failures, manifest
+from perturb.tasks import (
+  adversarial,
+  box,
+  channels,
+  heatmap_files,
+  minimal_boxes,
+  representativeness,
+  scores,
+)
 from perturb.tasks.registry import TASKS
 from tests import commands as processes
 from tests import option_tables
@@ -221,6 +233,35 @@ def test_every_method_is_described_with_its_source():
 def test_every_option_is_described_as_it_is():
   """Type, default and meaning: written by `python -m tests.option_tables`."""
   assert read('docs/options.md') == option_tables.page()
+
+
+TABLES = {  # File and tasks, as docs/tables.md names them -> the columns.
+  'images.csv': manifest.HEADER,
+  'labels.csv': inputs.HEADER,
+  'failures.csv': failures.HEADER,
+  'scores.csv of extremal': explanations.SCORES,
+  'scores.csv of heatmaps and compare': scores.SCORES,
+  'scores.csv of channels': channels.SCORES,
+  'classes.csv of channels': channels.CLASSES,
+  'timings.csv of compare, minimal_boxes, parts and representativeness': heatmap_files.TIMINGS,
+  'representativeness.csv': representativeness.HEADER,
+  'boxes.csv of minimal_boxes': minimal_boxes.BOXES,
+  'interrogation.csv of box': box.HEADER,
+  'keypoints.csv of parts': (*Keypoint._fields, 'intensity'),
+  'detection.csv of adversarial': adversarial.DETECTION,
+  'recovery.csv of adversarial': adversarial.RECOVERY,
+  'metrics.csv of train': ('epoch', 'loss', 'test_accuracy'),
+}
+
+
+def test_every_column_of_every_table_is_described():
+  parts = re.split(r'^#{2,3} (.*)$', read('docs/tables.md'), flags=re.MULTILINE)[1:]
+  described = {
+    heading.replace('`', ''): tuple(re.findall(r'^\| `(\w+)` \|', text, re.MULTILINE))
+    for heading, text in zip(parts[::2], parts[1::2], strict=True)
+  }
+  assert described.pop('summary.json') == ('images', 'done', 'failed', 'rows')
+  assert {heading: names for heading, names in described.items() if names} == TABLES
 
 
 def test_every_network_is_described():

@@ -96,7 +96,11 @@ def _sliding_patch(
 ) -> tuple[int, Callable[[jax.Array], jax.Array]]:
   """How many places the patch has, and a function of places `[N]` to masks `[N, H, W]`."""
   if not 1 <= size <= min(lengths):
-    raise UserError(f'size must be 1 to {min(lengths)} pixels, the shorter side, not {size}')
+    side = min(lengths)
+    raise UserError(
+      f'occlusion: size must be 1 to {side} pixels, the shorter side of the image, not {size}; set '
+      f'the option size, to {max(1, side // 4)} say'
+    )
   if stride < 1:
     raise UserError(f'stride must be at least 1 pixel, not {stride}')
   if shape == 'square':

@@ -37,7 +37,7 @@ def classes_of(net: Pretrained, names: Sequence[str], how: str = 'names') -> lis
     if len(names) > count:
       raise UserError(f"config.labels='rank': {len(names)} labels for {count} classes")
     return list(range(len(names)))
-  if count == 1000 and all(re.fullmatch(r'n\d{8}', name) for name in names):
+  if are_wnids(net, names):
     return [_of_wnid(name) for name in names]
   try:
     return [net.class_named(name) for name in names]
@@ -49,6 +49,11 @@ def classes_of(net: Pretrained, names: Sequence[str], how: str = 'names') -> lis
       "give the network's names as config.class_names, or, if both have the same order, set "
       'config.labels=rank'
     ) from error
+
+
+def are_wnids(net: Pretrained, names: Sequence[str]) -> bool:
+  """Whether labels are the wnids of ImageNet's classes, which the network has."""
+  return len(net.class_names) == 1000 and all(re.fullmatch(r'n\d{8}', name) for name in names)
 
 
 def _of_wnid(name: str) -> int:
@@ -79,7 +84,8 @@ def label_targets(net: Pretrained, dataset: Dataset, how: str = 'names') -> Targ
     for name, index in zip(dataset.class_names, classes, strict=True)
   )
   shown = ', '.join(f'{name} is {index} ({title})' for name, index, title in rows[:SHOWN])
-  print(f'labels by {how}: {shown}{", ..." if len(rows) > SHOWN else ""}')
+  by = 'wnids' if how == 'names' and are_wnids(net, dataset.class_names) else how
+  print(f'labels by {by}: {shown}{", ..." if len(rows) > SHOWN else ""}')
 
   def target(label: int) -> int:
     if label < 0:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 import contextlib
+import os
 import re
+import sys
 from typing import NoReturn
 
 from absl import flags
@@ -22,7 +24,10 @@ def without_help(argv: Sequence[str]) -> tuple[list[str], bool]:
 
 def leave_with(page: str) -> NoReturn:
   """Prints a page of help and ends the process."""
-  print(page)
+  try:
+    print(page, flush=True)
+  except BrokenPipeError:  # `--help | head` has read enough; there is nothing left to flush.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
   raise SystemExit(0)
 
 

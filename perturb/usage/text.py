@@ -7,6 +7,7 @@ import re
 import textwrap
 from typing import Any, NamedTuple
 
+from perturb.errors import did_you_mean
 from perturb.usage.comments import comments_of, first_line
 
 WIDTH, LEFT = 100, 36  # Columns: of a page, and of what stands left of a meaning.
@@ -145,6 +146,10 @@ def _parts(method: str, options: Mapping[str, Sequence[Described]]) -> list[Desc
 
 
 def _owner(name: str, form: str, options: Mapping[str, Sequence[Described]]) -> Iterator[str]:
+  base = name.rpartition(':')[2]
+  if base not in options:
+    yield from ('', f'{name!r} is not known{did_you_mean(base, list(options))}')
+    return
   yield from ('', f'Options of {name!r}, set as {form}:')
   yield from pairs(
     (f'{one.name} = {one.default}', f'{one.meaning} ({one.type})') for one in _parts(name, options)

@@ -14,7 +14,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from configs import extremal
-from perturb.data.datasets import open_dataset
+from perturb.data.datasets import Dataset, open_dataset
 from perturb.errors import UserError
 from perturb.nets import Pretrained
 from perturb.nets.zoo import imagenet_class_names
@@ -297,10 +297,13 @@ def test_labels_go_by_rank_only_if_asked_whatever_their_number():
     classes_of(net, ['a'] * 6, 'rank')
 
 
-def test_any_part_of_imagenet_goes_by_wnid():
+def test_any_part_of_imagenet_goes_by_wnid(capsys):
   net = dataclasses.replace(small_net(), class_names=imagenet_class_names())
   assert classes_of(net, ['n02124075', 'n01440764', 'n02979186']) == [285, 0, 482]
   assert net.class_name(482) == 'cassette player'
+  dataset = Dataset([], lambda _: None, ('n02124075', 'n01440764'))
+  label_targets(net, dataset)
+  assert capsys.readouterr().out.startswith('labels by wnids: n02124075 is 285 (Egyptian cat)')
   with pytest.raises(UserError, match='n99999999 is not among'):
     classes_of(net, ['n01440764', 'n99999999'])
   assert classes_of(net, ['Egyptian_cat', 'cassette player']) == [285, 482]

@@ -74,6 +74,19 @@ def test_the_help_of_a_config_has_the_options_of_the_method_it_names():
   assert '\n  masks = 4000 ' not in page
 
 
+def test_the_help_of_a_method_that_is_not_there_says_so():
+  heatmaps = next(path for path in CONFIGS if path.stem == 'heatmaps')
+  assert "'rize' is not known; did you mean 'rise'" in text.config_page(
+    str(heatmaps), {'method': 'rize', 'options': {}}
+  )
+
+
+def test_a_page_that_is_read_in_part_is_no_mistake():
+  command = f'{sys.executable} -m perturb.main --help | head -1'
+  done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+  assert done.stderr == '' and done.stdout.startswith('usage: ')
+
+
 def python(code):
   return subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
 
@@ -103,7 +116,7 @@ def test_help_lists_configs_flags_and_options_without_jax():
     ([], '--config is required'),
     (['--config=configs/extremal.py'], '--workdir is required'),
     (['--config=configs/extremal.py', '--workdri=x'], 'no flag --workdri; did you mean --workdir?'),
-    (['--config=configs/extremel.py', '--workdir=x'], "did you mean 'configs/extremal.py'"),
+    (['--config=configs/extremel.py', '--workdir=x'], "did you mean 'extremal'"),
     (['--config=configs/extremal.py', '--workdir=x', '--config.arees=1'], "mean 'areas'?"),
     (['--config=configs/box.py', '--workdir=x', '--processes=2'], 'needs --coordinator'),
   ],
