@@ -40,6 +40,7 @@ CLASSES = ('target', 'class', 'images', 'channel', 'mean_mask')
 # Of a `ChannelResult`.
 STORED = ('masks', 'scores', 'deleted_scores', 'full_score', 'blank_score', 'saliency')
 OPTIONS = ('game', 'iterations', 'learning_rate', 'area_weight', 'ramp')
+KNOWN = options_of(channel_attribution)
 
 
 def _step(net: Pretrained, config: ml_collections.ConfigDict, counts: Sequence[int]) -> Step:
@@ -87,7 +88,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   `channels/<image>.npz` and `.png`.
   """
   check_run(config, ('crop', 'squash'))
-  check_options('config', options_of(channel_attribution), {name: config[name] for name in OPTIONS})
+  check_options('config', KNOWN, {name: config[name] for name in OPTIONS})
   dataset, net = dataset_of(config), load_network(config)
   counts = channel_counts(net, net.network.resolve(config.layer), config.areas or None)
   experiment = Experiment(
