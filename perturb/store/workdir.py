@@ -82,6 +82,7 @@ class Workdir:
       name
       for name in sorted({*old, *new}, key=_decisive_first)
       if name.split('.')[0] not in free
+      and not ('methods' in free and self._is_of_a_new_method(name))
       and old.get(name) != new.get(name)
       and not (name in YOUNGER and name not in old and not _decides(name, new))
     ]
@@ -93,6 +94,12 @@ class Workdir:
         f'workdir {self.path} holds a run with another config: {"; ".join(differ)}'
         f'{f"; and {more} more" if more else ""}; use another workdir, or remove it'
       )
+
+  def _is_of_a_new_method(self, field: str) -> bool:
+    """Whether a field is an option of a method of which nothing is stored."""
+    room, _, rest = field.partition('.')
+    method = rest.split('.')[0].replace(':', '_')
+    return room == 'options' and not any(self.results.glob(f'*/{method}/zarr.json'))
 
   def write(self, name: str, content: str | bytes) -> None:
     """Writes a file, whole or not at all."""

@@ -1,5 +1,6 @@
 """A workdir belongs to one config; the message for another one begins with what decides."""
 
+import ml_collections
 import pytest
 
 from configs import compare, extremal, heatmaps
@@ -37,3 +38,18 @@ def test_a_long_value_is_cut(tmp_path):
   message = refusal(tmp_path, config)
   assert message.startswith("methods was ['gradient', 'smooth_grad', ") and len(message) < 130
   assert "..., is ['cam']; use another" in message
+
+
+def test_a_method_that_is_added_brings_its_options(tmp_path):
+  def begin(methods, **options):
+    config = compare.get_config()
+    config.methods, config.options = methods, ml_collections.ConfigDict(options)
+    return Workdir(str(tmp_path), config, ['results.zarr'], free=('methods',))
+
+  group = begin(('cam',), cam={'resize': False}).results / '224x224' / 'cam'
+  group.mkdir(parents=True)
+  (group / 'zarr.json').write_text('{}')
+  begin(('cam', 'rise'), cam={'resize': False}, rise={'masks': 5})
+  begin(('cam', 'rise'), cam={'resize': False}, rise={'masks': 7})  # Nothing of it is stored yet.
+  with pytest.raises(UserError, match=r'options\.cam\.resize was False, is True'):
+    begin(('rise',), cam={'resize': True})
