@@ -25,7 +25,7 @@ from perturb.nets.pretrained import Pretrained
 from perturb.nets.weights.errors import CheckpointError
 from perturb.nets.weights.from_torch import from_torch
 from perturb.nets.weights.matching import Fit, State, best_fit_of_any_classes
-from perturb.nets.weights.saved import read_network
+from perturb.nets.weights.saved import DESCRIPTION, read_network
 from perturb.nets.weights.torch_files import Checkpoint, open_checkpoint
 
 RANDOM = 'random'  # In place of a checkpoint's path.
@@ -165,11 +165,10 @@ def read_fit(architecture: Architecture, checkpoint: Checkpoint, found: Fit) -> 
   return architecture.bind(found.network, variables)
 
 
-@functools.cache
 def load(
   name: str, weights: str = '', preprocessing: str = '', class_names: str = '', seed: int = 0
 ) -> Pretrained:
-  """A network with its weights.
+  """A network with its weights; the same object again for the same files, as they are now.
 
   Args:
     name: one of `NETWORKS`, or a folder that `python -m perturb.nets.convert` or a training wrote.
@@ -184,12 +183,36 @@ def load(
     UserError: for an unknown name, with its near matches.
     CheckpointError: for weights that do not fit.
   """
+  stamps = tuple(map(_stamp, (name, weights, class_names)))
+  return _load(name, weights, preprocessing, class_names, seed, stamps)
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+  """What changes when a file, or a folder of a network, is written again."""
+  found: list[int] = []
+  place = os.path.expanduser(path)
+  for file in (place, os.path.join(place, DESCRIPTION)):
+    if path and os.path.exists(file):
+      about = os.stat(file)
+      found += [about.st_mtime_ns, about.st_size, about.st_ino]
+  return tuple(found)
+
+
+@functools.lru_cache(maxsize=16)
+def _load(
+  name: str,
+  weights: str,
+  preprocessing: str,
+  class_names: str,
+  seed: int,
+  _stamps: tuple[tuple[int, ...], ...],
+) -> Pretrained:
   if os.path.isdir(os.path.expanduser(name)):
     if weights:
       raise UserError(f'network {name!r} is a folder with weights; leave weights empty')
     net = read_network(os.path.expanduser(name))
   elif name in NETWORKS:
-    net = _load(name, weights, seed)
+    net = _of_architecture(name, weights, seed)
   else:
     hint = did_you_mean(name, list(NETWORKS)) or f'; the networks are {", ".join(NETWORKS)}'
     raise UserError(f'network {name!r} is neither known nor a folder{hint}')
@@ -201,7 +224,15 @@ def load(
   return net
 
 
-def _load(name: str, weights: str, seed: int) -> Pretrained:
+def place_of_weights(name: str, weights: str) -> str:
+  """Which tensors of a checkpoint `load` takes, in words; '' where that goes without saying."""
+  if name not in NETWORKS or weights in ('', RANDOM):
+    return ''
+  states = open_checkpoint(os.path.expanduser(weights)).state_dicts
+  return find(NETWORKS[name], states).place()
+
+
+def _of_architecture(name: str, weights: str, seed: int) -> Pretrained:
   architecture = NETWORKS[name]
   if weights == RANDOM:
     network, images = architecture.network, jnp.zeros((1, *architecture.shape))

@@ -12,15 +12,29 @@ from perturb.data.datasets import Dataset, open_dataset
 from perturb.data.images import find_images, load_image
 from perturb.errors import UserError
 from perturb.nets import Pretrained, load
+from perturb.nets.zoo import place_of_weights
+
+
+def named_network(config: ml_collections.ConfigDict) -> Pretrained:
+  """The network that a config names; which tensors of its checkpoint these are is printed.
+
+  Raises:
+    UserError: for a network that is not there.
+  """
+  net = load(config.network, config.weights, config.preprocessing, config.class_names)
+  place = place_of_weights(config.network, config.weights)
+  if place and jax.process_index() == 0:
+    print(f'weights of {config.weights}: {place}')
+  return net
 
 
 def load_network(config: ml_collections.ConfigDict) -> Pretrained:
-  """The network that a config names.
+  """`named_network`, if it has the class that is the config's target.
 
   Raises:
     UserError: for a network or target that is not there.
   """
-  net = load(config.network, config.weights, config.preprocessing, config.class_names)
+  net = named_network(config)
   if config.target not in ('', 'label'):
     net.class_index(config.target)
   return net

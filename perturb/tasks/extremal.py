@@ -25,14 +25,14 @@ from perturb.methods.extremal import (
   settings_of,
 )
 from perturb.methods.heatmap_regions import region_scores
-from perturb.nets import Pretrained, load
+from perturb.nets import Pretrained
 from perturb.ops.perturbations import Perturbation, pyramid
 from perturb.run.experiment import Experiment, Shape, Share, Step, Targets, Values
 from perturb.run.labels import targets_of, warn_at_chance
 from perturb.run.loop import Run
 from perturb.run.shown import Shown, shown_pictures
 from perturb.run.steps import predict
-from perturb.run.subjects import dataset_of
+from perturb.run.subjects import dataset_of, named_network
 from perturb.run.summary import sum_up
 from perturb.store import files
 from perturb.store.doubts import game_value, in_words
@@ -206,7 +206,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   """
   _check(config)
   dataset = dataset_of(config)
-  net = load(config.network, config.weights, config.preprocessing, config.class_names)
+  net = named_network(config)
   experiment = experiment_of(net, config, _targets(net, dataset, config))
   folder = Workdir(workdir, config, [RESULTS], free=(*FREE, 'threshold'))
   outcome = Run(experiment, dataset, config, folder.path)()

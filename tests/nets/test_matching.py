@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from configs import heatmaps
 from perturb import nets
 from perturb.nets import zoo
 from perturb.nets.convert import convert
 from perturb.nets.weights.errors import CheckpointError
 from perturb.nets.weights.torch_names import torch_shapes
+from perturb.run.subjects import load_network
 from tests import fixtures
 from tests.nets import checkpoints as torch
 from tests.nets.checkpoints import legacy_file, mapping, value, zip_file
@@ -257,3 +259,20 @@ def test_the_table_of_forms_is_this_one():
 def test_the_common_forms_are_read(tmp_path, form):
   for write, place in FORMS[form]:
     assert taken(write(tmp_path / 'x.pth')) == place
+
+
+def test_a_file_that_is_written_again_is_read_again(tmp_path, capsys):
+  path = tmp_path / 'w.pth'
+  written(path, {'model': named('module.')})
+  first = nets.load('mnist', str(path))
+  assert nets.load('mnist', str(path)) is first
+  written(path, {'model': zeros('module.')})
+  again = nets.load('mnist', str(path))
+  layer = next(iter(again.variables['params']))
+  assert np.abs(first.variables['params'][layer]['kernel']).max() > 0
+  assert np.abs(again.variables['params'][layer]['kernel']).max() == 0
+
+  config = heatmaps.get_config()
+  config.network, config.weights, config.target = 'mnist', str(path), ''
+  load_network(config)
+  assert capsys.readouterr().out == f"weights of {path}: state dict 'model', prefix 'module.'\n"
