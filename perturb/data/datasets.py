@@ -197,6 +197,10 @@ def _open_tfds(name: str, split: str, data_dir: str) -> Dataset:
     for part in parts
     for i in range(builder.info.splits[part.splitname].num_examples)[part.from_ : part.to]
   ]
+  if len({source.name for source in sources}) < len(sources):
+    raise UserError(
+      f'config.split: {split!r} has some records twice; give parts that do not overlap'
+    )
   return Dataset(sources, read, tuple(features[label].names) if label else ())
 
 

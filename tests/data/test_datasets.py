@@ -66,6 +66,8 @@ def test_a_split_of_tensorflow_datasets(data_dir):
   read = [dataset.picture(i) for i in range(5)]
   assert all(dataset.size(i) == (30, 20) for i in range(5))
   found = {np.asarray(image).tobytes(): label for image, label in read}
+  with pytest.raises(UserError, match='has some records twice; give parts that do not overlap'):
+    open_dataset('tfds:tiny_pictures', 'train[:3]+train[2:5]', data_dir)
   whole = open_dataset('tfds:tiny_pictures', 'train', data_dir)
   for i, (image, label) in enumerate(read[:3]):  # A slice holds what its names say.
     same, same_label = whole.picture(2 + i)
