@@ -18,7 +18,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from perturb.closures import Closure, code_of
+from perturb.closures import Closure, code_of, was_traced
 from perturb.errors import warn
 
 MOST_PROGRAMS = 512
@@ -91,19 +91,20 @@ class _Programs:
 
   def get(self, key: tuple[Any, ...], join: _Joiner, make: Callable[[], Any]) -> Any:
     """What `make` gave for a key that begins with a function, or gives."""
-    functions = join.functions()
-    if any(each.traced for each in functions):
+    if any(each.traced for each in join.functions()):
       return make()  # It is of no use once the trace is over.
     with self._lock:
       if (key, join) in self._made:
         self._made.move_to_end((key, join))
         return self._made[key, join]
-      for each in functions:
+    made = make()  # Which may call a user's function, so not in the lock.
+    with self._lock:
+      for each in join.functions():
         self._count(key[0], each)
-      made = self._made[key, join] = make()
+      made = self._made.setdefault((key, join), made)
       while len(self._made) > MOST_PROGRAMS:
         self._made.popitem(last=False)
-      return made
+    return made
 
   def _count(self, function: Callable[..., Any], value: Closure) -> None:
     """Drops what was made for the oldest function of a code, where there are several."""
@@ -140,21 +141,32 @@ def _warn_of(code: types.CodeType) -> None:
 _PROGRAMS = _Programs()
 
 
+def _learn(join: _Joiner) -> None:
+  for each in join.functions():
+    if not each.traced:
+      was_traced(each)
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
   """`jax.jit` whose arguments may be anything: the arrays in them are traced, the rest static."""
 
   @functools.wraps(function)
   def call(*arguments: Any, **options: Any) -> Any:
     arrays, join = split((arguments, options))
+    made = []
 
     def make() -> Any:
       def run(arrays: list[Any]) -> Any:
         arguments, options = join(arrays)
         return function(*arguments, **options)
 
+      made.append(True)
       return jax.jit(run)
 
-    return _PROGRAMS.get((function,), join, make)(arrays)
+    result = _PROGRAMS.get((function,), join, make)(arrays)
+    if made:
+      _learn(join)
+    return result
 
   return call
 
@@ -166,6 +178,8 @@ def shapes_of(function: Callable[..., Any], *arguments: Any) -> Any:
 
   def make() -> Any:
     structs = [jax.ShapeDtypeStruct(*leaf) for leaf in leaves]
-    return jax.eval_shape(lambda arrays: function(*join(arrays)), structs)
+    shapes = jax.eval_shape(lambda arrays: function(*join(arrays)), structs)
+    _learn(join)
+    return shapes
 
   return _PROGRAMS.get((function, leaves), join, make)

@@ -1,6 +1,9 @@
 """Compiled programs: found again, made anew where a function reads other arrays, and dropped."""
 
+import collections
 import gc
+import threading
+import types
 import warnings
 import weakref
 
@@ -104,6 +107,129 @@ def changed_nnx():
   return lambda x: model(x), lambda: model.kernel.set_value(3 * jnp.eye(3))
 
 
+P = {'scale': jnp.float32(2)}
+
+
+class ReadsAGlobal:
+  """By a method, which its call calls, and by a property."""
+
+  @property
+  def scale(self):
+    return P['scale']
+
+  def scaled(self, x):
+    return x * self.scale
+
+  def __call__(self, x):
+    return self.scaled(x)
+
+
+class OfItsClass:
+  weight = jnp.float32(2)
+
+  def __call__(self, x):
+    return x * self.weight
+
+
+class Slots:
+  __slots__ = ('__weight',)
+
+  def __init__(self, weight):
+    self.set(weight)
+
+  def set(self, weight):
+    self.__weight = weight
+
+  def __call__(self, x):
+    return x * self.__weight
+
+
+class EqualToAll(Holder):
+  """Of its own equality, which its weight does not count for."""
+
+  def __eq__(self, other):
+    return isinstance(other, EqualToAll)
+
+  def __hash__(self):
+    return 0
+
+
+def changed_under_a_call():
+  return ReadsAGlobal(), lambda: P.update(scale=P['scale'] + 1)
+
+
+def changed_class():
+  OfItsClass.weight = jnp.float32(2)
+  return OfItsClass(), lambda: setattr(OfItsClass, 'weight', jnp.float32(3))
+
+
+def changed_slot():
+  model = Slots(jnp.float32(2))
+  return model, lambda: model.set(jnp.float32(3))
+
+
+def changed_module():
+  module = types.ModuleType('users_model')
+  module.weight = jnp.float32(2)
+  users = {'users_model': module}
+  exec('def f(x):\n  return x * users_model.weight', users)
+  return users['f'], lambda: setattr(module, 'weight', jnp.float32(3))
+
+
+def changed_function_attribute():
+  def f(x):
+    return x * f.weight
+
+  f.weight = jnp.float32(2)
+  return f, lambda: setattr(f, 'weight', jnp.float32(3))
+
+
+def changed_deque():
+  weights = collections.deque([jnp.float32(2)])
+  return lambda x: x * weights[0], lambda: weights.append(weights.popleft() + 1)
+
+
+def changed_helper():
+  helpers = {'f': lambda x: 2 * x}
+  return lambda x: helpers['f'](x), lambda: helpers.update(f=lambda x: 3 * x)
+
+
+def changed_whole_number():
+  scale = 2
+
+  def change():
+    nonlocal scale
+    scale = 3
+
+  return lambda x: x * scale, change
+
+
+def changed_text():
+  holder = Holder('two')
+  scales = {'two': 2, 'three': 3}
+  return lambda x: x * scales[holder.weight], lambda: setattr(holder, 'weight', 'three')
+
+
+def changed_place():
+  pair = [jnp.float32(2), None]
+  return lambda x: x * (pair[0] if pair[1] is None else pair[1] + 1), lambda: pair.reverse()
+
+
+def changed_view():
+  """The same bytes as another type."""
+  held = {'weight': np.float32([1]).view(np.int32)}
+
+  def f(x):
+    return x * (2 if held['weight'].dtype == np.int32 else 3)
+
+  return f, lambda: held.update(weight=held['weight'].view(np.float32))
+
+
+def changed_equal():
+  held = {'model': EqualToAll(2)}
+  return lambda x: held['model'](x), lambda: held.update(model=EqualToAll(3))
+
+
 @pytest.mark.parametrize(
   'make',
   [
@@ -114,6 +240,18 @@ def changed_nnx():
     changed_attribute,
     changed_method,
     changed_nnx,
+    changed_under_a_call,
+    changed_class,
+    changed_slot,
+    changed_module,
+    changed_function_attribute,
+    changed_deque,
+    changed_helper,
+    changed_whole_number,
+    changed_text,
+    changed_place,
+    changed_view,
+    changed_equal,
   ],
 )
 def test_what_a_function_reads_may_change(make):
@@ -124,6 +262,35 @@ def test_what_a_function_reads_may_change(make):
   change()
   after = float(doubled(f, X)[1, 2] / X[1, 2])
   assert after == pytest.approx(before + 2)
+
+
+def test_objects_that_say_they_are_equal_are_told_apart():
+  assert float(doubled(EqualToAll(2), X)[1, 2]) == 4 * X[1, 2]
+  assert float(doubled(EqualToAll(3), X)[1, 2]) == 6 * X[1, 2]
+
+
+def test_what_tracing_itself_changes_does_not_count():
+  calls, cache = [], {}
+
+  def f(x):
+    calls.append(len(calls))
+    cache.setdefault('size', x.size)
+    return x * 2
+
+  for _ in range(3):
+    _, traced = counted(lambda: doubled(f, X))
+  assert traced == 0 and len(calls) <= 2
+
+
+def test_a_function_may_wait_for_another_thread_that_computes():
+  def f(x):
+    other = threading.Thread(target=lambda: doubled(scale_by(jnp.float32(5)), X))
+    other.start()
+    other.join(20)
+    assert not other.is_alive()
+    return x * 2
+
+  assert shapes_of(lambda g, x: g(x), f, X).shape == X.shape
 
 
 def test_a_bound_linen_module_is_its_variables():
@@ -137,13 +304,25 @@ def test_a_bound_linen_module_is_its_variables():
   assert shapes_of(lambda f, x: f(x), model.bind(variables[0]), X).shape == (2, 4)
 
 
-def test_functions_made_at_each_call_are_warned_of_once_and_dropped():
+@pytest.mark.parametrize('kind', ['lambda', 'object'])
+def test_functions_made_at_each_call_are_warned_of_once_and_dropped(kind):
   alive = []
+
+  class Model:
+    weight = None
+
+    def __call__(self, x):
+      return x * self.weight
+
+  model = Model()
 
   def call(i):
     weight = jnp.full(3, float(i))
     alive.append(weakref.ref(weight))
-    return doubled(scale_by(weight), X)
+    if kind == 'lambda':
+      return doubled(scale_by(weight), X)
+    model.weight = weight
+    return doubled(model, X)
 
   with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter('always')

@@ -69,7 +69,7 @@ def test_it_learns_and_a_killed_training_continues_to_the_same_network(
   digits = load_digits()
   x = whole.preprocess(digits.images[::500])
   assert (np.asarray(whole(x)).argmax(-1) == np.arange(10)).mean() >= 0.9
-  with pytest.raises(UserError, match='another config .*epochs'):
+  with pytest.raises(UserError, match='another config: epochs was 2, is 3'):
     training_command.run(brief(3), str(tmp_path / 'whole'))
 
 
