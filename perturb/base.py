@@ -46,6 +46,7 @@ Function = Callable[[jax.Array], jax.Array]  # [N, H, W, C] -> [N, K], or [N, h,
 Images = jax.Array | np.ndarray  # [B, H, W, C], or one image [H, W, C]
 Target = int | Sequence[int] | jax.Array | np.ndarray  # one index for all images, or [B]
 
+CHANNELS = (1, 3, 4)  # Of pictures.
 RAW = 50  # No normalised image reaches so far while none of its values is negative.
 
 _CHANGES_ITSELF = (
@@ -84,8 +85,8 @@ class ResultMethod(Protocol):
 
 
 def class_scores(outputs: jax.Array) -> jax.Array:
-  """`[N, K]` as it is, or a map `[N, h, w, K]` as its spatial mean `[N, K]`; at least float32."""
-  outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
+  """`[N, K]` as it is, or a map `[N, h, w, K]` as its spatial mean `[N, K]`; float32."""
+  outputs = outputs.astype(jnp.float32)
   return outputs.reshape(outputs.shape[0], -1, outputs.shape[-1]).mean(axis=1)
 
 
@@ -95,8 +96,10 @@ def pick(outputs: jax.Array, targets: jax.Array) -> jax.Array:
 
 
 def probability(outputs: jax.Array, targets: jax.Array) -> jax.Array:
-  """Softmax probability of each image's target: `[N]`."""
-  return pick(jax.nn.softmax(class_scores(outputs)), targets)
+  """Softmax probability of each image's target: `[N]`; NaN if a score is."""
+  scores = class_scores(outputs)
+  known = jnp.isfinite(scores).all(axis=-1)  # XLA's softmax may make numbers of NaN on a CPU.
+  return jnp.where(known, pick(jax.nn.softmax(scores), targets), jnp.nan)
 
 
 Score = Literal['score', 'probability']  # What f gives, or its softmax.
@@ -114,15 +117,28 @@ def check_images(x: Images) -> jax.Array:
   """Images as float32 `[B, H, W, C]`.
 
   Raises:
-    UserError: for another number of axes, or no image.
+    UserError: for another number of axes, no image, or what is no array of real numbers.
   """
+  if not isinstance(x, jax.Array):
+    x = _array('x', x)
+  if not (jnp.issubdtype(x.dtype, np.floating) or jnp.issubdtype(x.dtype, np.integer)):
+    raise UserError(f'x must be of real numbers, not {x.dtype}')
   x = jnp.asarray(x, jnp.float32)
   if x.ndim == 3:
     x = x[None]
   if x.ndim != 4 or 0 in x.shape:
     raise UserError(f'x must be [B, H, W, C] or [H, W, C], not of shape {x.shape}')
+  if x.shape[1] in CHANNELS and x.shape[3] > max(CHANNELS):
+    warn(f'x of shape {x.shape} is taken as [N, H, W, C]' + axes_hint(x.shape))
   _warn_of_values(x)
   return x
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+  try:
+    return np.asarray(value)
+  except ValueError as error:  # Of rows that are not of one length.
+    raise UserError(f'{name} must be an array ({error})') from error
 
 
 def _warn_of_values(x: jax.Array) -> None:
@@ -145,17 +161,17 @@ def _some(noun: str, indices: np.ndarray) -> str:
   return f'{noun} {shown}' + (f' and {len(indices) - 3} more' if len(indices) > 3 else '')
 
 
-def _applied(f: Function, x: jax.Array) -> Any:
-  """The shapes of what f returns.
+def _applied(f: Function, x: jax.Array) -> tuple[Any, int]:
+  """(the shapes of what f returns, of how many images).
 
   One image is asked about as two, so that an f that drops or adds up the batch is seen.
   """
-  if x.shape[0] > 1:
-    return shapes_of(_call, f, x)
-  try:
-    return shapes_of(_call, f, _several(x))
-  except Exception:  # An f that takes one image at a time alone.
-    return shapes_of(_call, f, x)
+  if x.shape[0] == 1:
+    try:
+      return shapes_of(_call, f, _several(x)), 2
+    except Exception:  # An f that takes one image at a time alone, or none.
+      return shapes_of(_call, f, x), 1
+  return shapes_of(_call, f, x), x.shape[0]
 
 
 def _several(x: jax.Array) -> Any:
@@ -171,7 +187,7 @@ def count_outputs(f: Function, x: jax.Array) -> int:
   if not callable(f):
     raise UserError(f'f must be a function of images, not of type {type(f).__name__}')
   try:
-    out = _applied(f, x)
+    out, count = _applied(f, x)
   except UserError:
     raise
   except Exception as error:  # Whatever a function of a user's stumbles over.
@@ -181,8 +197,7 @@ def count_outputs(f: Function, x: jax.Array) -> int:
       f'f returns a {type(out).__name__}; it must return one array of scores, [N, K] or '
       '[N, h, w, K]: give a function that picks it out'
     )
-  count = max(x.shape[0], 2)
-  if len(out.shape) not in (2, 4) or out.shape[0] not in (count, x.shape[0]):
+  if len(out.shape) not in (2, 4) or out.shape[0] != count:
     raise UserError(
       f'f must return [N, K] or [N, h, w, K] for N images, not {out.shape} for {count}'
     )
@@ -208,7 +223,7 @@ def _why_not_applied(x: jax.Array, error: Exception) -> str:
 
 def axes_hint(shape: Sequence[int]) -> str:
   """The end of an error message about images whose channels seem to come first."""
-  if len(shape) == 4 and shape[1] in (1, 3, 4) and shape[3] not in (1, 3, 4):
+  if len(shape) == 4 and shape[1] in CHANNELS and shape[3] not in CHANNELS:
     return '; the axes look swapped: give [N, H, W, C], x.transpose(0, 2, 3, 1)'
   return ''
 
@@ -220,7 +235,7 @@ def check_targets(f: Function, x: jax.Array, target: Target) -> jax.Array:
     UserError: for a target that is not an output of f.
   """
   outputs = count_outputs(f, x)
-  targets = target if isinstance(target, jax.core.Tracer) else np.asarray(target)
+  targets = target if isinstance(target, jax.core.Tracer) else _array('target', target)
   if not jnp.issubdtype(targets.dtype, np.integer) or targets.shape not in ((), x.shape[:1]):
     raise UserError(f'target must be one integer or {x.shape[0]} of them, not {target!r}')
   known = not isinstance(targets, jax.core.Tracer)
@@ -239,6 +254,6 @@ def check_arguments(f: Function, x: Images, target: Target) -> tuple[jax.Array, 
   return x, check_targets(f, x, target)
 
 
-def key_or_default(key: jax.Array | None) -> jax.Array:
-  """The PRNG key that a method was given, or the default of every method."""
-  return jax.random.key(0) if key is None else key
+def key_or_default(key: jax.Array | int | None) -> jax.Array:
+  """The PRNG key that a method was given, itself or by its seed, or that of every method."""
+  return jax.random.key(key or 0) if key is None or isinstance(key, int) else key

@@ -66,8 +66,10 @@ def warn(message: str) -> None:
 def did_you_mean(name: str, choices: list[str], *, limit: int = 5) -> str:
   """The near matches of a mistyped name, as the end of an error message."""
   lowered = {choice.lower(): choice for choice in choices}
+  word = re.compile(rf'\b{re.escape(name.lower())}\b')
+  with_it = [choice for low, choice in lowered.items() if len(name) > 2 and word.search(low)]
   close = difflib.get_close_matches(name.lower(), lowered, n=limit, cutoff=0.5)
-  near = [lowered[match] for match in close]
+  near = list(dict.fromkeys([*with_it, *(lowered[match] for match in close)]))
   near += [c for c in choices if name.lower() in c.lower() and c not in near]
   if not near:
     return ''

@@ -107,12 +107,13 @@ def fits(value: Any, hint: Any) -> bool:
     return isinstance(value, str) and value in arguments
   if hint in _NUMBERS:
     if isinstance(value, jax.Array | np.ndarray):
-      return value.ndim == 0
+      kinds = {bool: np.bool_, int: np.integer}.get(hint, np.number)
+      return value.ndim == 0 and jax.numpy.issubdtype(value.dtype, kinds)
     return isinstance(value, _NUMBERS[hint]) and (hint is bool or not isinstance(value, bool))
   if hint is str:
     return isinstance(value, str)
   if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
-    several = isinstance(value, list | tuple | np.ndarray | jax.Array)
+    several = isinstance(value, list | tuple | range | np.ndarray | jax.Array)
     return several and all(fits(one, arguments[0]) for one in value)
   return not isinstance(value, str)
 
@@ -168,10 +169,35 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
   def call(*arguments: P.args, **options: P.kwargs) -> R:
     known = _options_of(function, 3)
     given = {**dict(zip(known, arguments[3:], strict=False)), **options}
+    for name in options:
+      if not _takes(function, name):
+        hint = did_you_mean(name, list(known)) or f'; it has {", ".join(known)}'
+        raise UserError(f'{function.__name__} has no option {name!r}{hint}')
     for name, value in given.items():
       if name in known and not fits(value, known[name].hint):
         what = describe(known[name].hint)
         raise UserError(f'{function.__name__}: {name} must be {what}, not {value!r}')
-    return function(*arguments, **options)
+    plain: Any = {name: _plain(value, known.get(name)) for name, value in options.items()}
+    return function(*arguments, **plain)
 
   return call
+
+
+@functools.lru_cache(maxsize=1024)
+def _takes(function: Any, name: str) -> bool:
+  parameters = inspect.signature(function).parameters
+  return name in parameters or any(
+    p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()
+  )
+
+
+def _plain(value: Any, option: Option | None) -> Any:
+  """A number that was given as an array without axes, as a number, where no array is meant."""
+  scalar = isinstance(value, jax.Array | np.ndarray) and value.ndim == 0
+  if option is None or not scalar or isinstance(value, jax.core.Tracer) or _is_array(option.hint):
+    return value
+  return value.item() if jax.numpy.issubdtype(value.dtype, np.number) else value
+
+
+def _is_array(hint: Any) -> bool:
+  return hint in (jax.Array, np.ndarray) or any(map(_is_array, get_args(hint)))

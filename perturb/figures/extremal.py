@@ -20,8 +20,8 @@ from perturb.figures.style import (
   side_title,
   title,
 )
-from perturb.methods.area_growth import SATURATION, smallest_area, trusted_fraction
-from perturb.store.doubts import in_words
+from perturb.methods.area_growth import SATURATION, trusted_fraction
+from perturb.store.doubts import in_words, star_of
 from perturb.store.explanations import Explanation
 
 
@@ -35,7 +35,7 @@ def kept(explanation: Explanation, index: int) -> np.ndarray:
 def shown_area(explanation: Explanation) -> tuple[int, bool]:
   """(index of a*, whether any area reaches Phi_0); the largest area where none does."""
   areas = np.asarray(explanation.result.areas)
-  smallest = smallest_area(explanation.result, explanation.threshold)[0]
+  smallest = star_of(explanation.result, explanation.threshold, explanation.game)[0]
   if np.isnan(smallest):
     return int(areas.argmax()), False
   return int(np.flatnonzero(areas == smallest)[0]), True
@@ -55,12 +55,12 @@ def _label(axes: Axes, text: str, *, best: bool = False) -> None:
   )
 
 
-def _note(figure: Figure, explanation: Explanation) -> None:
+def _note(figure: Figure, explanation: Explanation, top: float = 0.08) -> None:
   """Below the panels, why the explanation should not be trusted."""
   lines = in_words(explanation.doubts, explanation.result.areas)
   if lines:
     text = 'Do not trust this: ' + ';\n'.join(lines)
-    figure.text(0.5, 0.08, text, ha='center', va='top', fontsize=6.5, color=BLANK)
+    figure.text(0.5, top, text, ha='center', va='top', fontsize=6.5, color=BLANK)
 
 
 def _bars(axes: Axes, explanation: Explanation) -> None:
@@ -74,7 +74,7 @@ def _bars(axes: Axes, explanation: Explanation) -> None:
   for i in np.flatnonzero(heights >= SATURATION):  # The bar ends here, what it shows does not.
     axes.text(float(i), SATURATION, '▲', ha='center', va='top', fontsize=4.5, color='white')
   if np.isnan(trusted_fraction(explanation.result)).all():
-    axes.text(0.5, 0.5, 'no evidence', transform=axes.transAxes, ha='center', fontsize=6.5)
+    axes.text(0.5, 0.5, 'no\nevidence', transform=axes.transAxes, ha='center', fontsize=6)
   axes.set_yticks([0, 0.5, 1])
   axes.set_yticklabels(['0', '½', '1'])
   axes.set_xticks(np.arange(len(heights)))
@@ -190,4 +190,5 @@ def score_curves(explanation: Explanation) -> Figure:
       columnspacing=1.2,
       handlelength=1.4,
     )
+    _note(figure, explanation, 0.0)
   return figure

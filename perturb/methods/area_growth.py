@@ -61,18 +61,23 @@ def trusted_fraction(result: BlankScores, saturation: float = SATURATION) -> np.
 
 
 def smallest_area(result: AreaScores, fraction: float = 1.0) -> np.ndarray:
-  """a* = min{a : Phi(m_a (x) x) >= Phi_0} (eq. 3), Phi_0 = tau Phi(x).
+  """a* = min{a : Phi(m_a (x) x) >= Phi_0} (eq. 3), Phi_0 = Phi_min + tau (Phi(x) - Phi_min).
+
+  Phi_min is the blank score; 0 for a result that has none.
 
   Args:
     result: one of the game 'preserve' or 'hybrid', whose scores are those of what is kept.
-    fraction: tau, the share of Phi(x) that is to be reached.
+    fraction: tau, the share of the score that is to be reached, as `kept_fraction` counts it.
 
   Returns:
     `[B]`: a*, or NaN where no area asked for reaches Phi_0, and where the result has a blank score
     but the image no evidence for the class (see `has_evidence`).
   """
-  threshold = fraction * np.asarray(result.full_score)[:, None]
-  reached = np.asarray(result.scores) >= threshold
+  full = np.asarray(result.full_score)
+  blank = np.asarray(result.blank_score) if isinstance(result, BlankScores) else np.zeros_like(full)
+  # So written that tau = 1 asks for Phi(x) to the last bit.
+  threshold = full - (1 - fraction) * (full - blank)
+  reached = np.asarray(result.scores) >= threshold[:, None]
   if isinstance(result, BlankScores):
     reached &= has_evidence(result)[:, None]
   smallest = np.where(reached, np.asarray(result.areas), np.inf).min(axis=1)

@@ -166,6 +166,8 @@ def integrated_gradients(
     raise UserError(
       f'baseline must broadcast to {x.shape}, not be of shape {np.shape(baseline)}'
     ) from error
+  if not isinstance(start, jax.core.Tracer) and not np.isfinite(np.asarray(start)).all():
+    raise UserError('baseline must be finite')
   nodes, weights = np.polynomial.legendre.leggauss(steps)
   return _integrated(
     f,

@@ -74,12 +74,14 @@ class ChannelResult(NamedTuple):
 def reached(result: ChannelResult) -> jax.Array:
   """`[B, A]`: whether the channels of an area keep the score Phi(x) (eq. 10).
 
+  No number of channels does where Phi(x) is no higher than Phi_l+(0), the score without any.
   In the deletion game, of which the paper says nothing: whether the score without them is no higher
   than Phi_l+(0), that without any channel.
   """
+  full, blank = (jnp.asarray(s)[:, None] for s in (result.full_score, result.blank_score))
   if result.game == 'delete':
-    return jnp.asarray(result.deleted_scores) <= jnp.asarray(result.blank_score)[:, None]
-  return jnp.asarray(result.scores) >= jnp.asarray(result.full_score)[:, None]
+    return (jnp.asarray(result.deleted_scores) <= blank) & (full > blank)
+  return (jnp.asarray(result.scores) >= full) & (full > blank)
 
 
 def index_of_best(result: ChannelResult) -> jax.Array:
@@ -226,7 +228,7 @@ def channel_attribution(
     >>> result = perturb.channel_attribution(net, x, cat, 'relu3', areas=[2, 5, 10])
     >>> result.masks.shape, result.heatmap.shape
     ((1, 3, 10), (1, 32, 32))
-    >>> perturb.smallest_area(result).shape  # a*, a number of channels for each image.
+    >>> result.areas[result.best()].shape  # a*, a number of channels for each image.
     (1,)
 
   Args:

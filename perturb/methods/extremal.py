@@ -37,7 +37,7 @@ from perturb.nets.layer_gradients import refuse_rules
 from perturb.ops.area import binarise
 from perturb.ops.heatmaps import smooth
 from perturb.ops.perturbations import Perturbation, check_fade_to, perturb, pyramid
-from perturb.options import Bounds, Count, NotNegative, Option, check_options, checked
+from perturb.options import Bounds, Count, Option, Positive, check_options, checked
 
 Game = Literal['preserve', 'delete', 'hybrid']
 Objective = Literal['score', 'contrastive']
@@ -239,7 +239,7 @@ def extremal_perturbation(
   objective: Objective = 'score',
   perturbation: Perturbation = 'blur',
   levels: Annotated[int, Bounds(2)] = 8,
-  sigma_max: NotNegative = 20.0,
+  sigma_max: Positive = 20.0,
   fade_to: Sequence[float] = (0.0,),
   chunk: Count | None = None,
   **settings: Any,

@@ -388,7 +388,7 @@ def meaningful_perturbation(
   step: Count = 8,
   mask_sigma: Positive = 5.0,
   jitter: Count = 4,
-  sigma_max: NotNegative = 10.0,
+  sigma_max: Positive = 10.0,
   fade_to: Sequence[float] = (0.0,),
   noise: NotNegative = 1.0,
   chunk: Count | None = None,

@@ -24,7 +24,7 @@ from perturb.compiled import compiled
 from perturb.errors import check_choice
 from perturb.ops.perturbations import Perturbation, blank
 from perturb.ops.superpixels import check_segments, round_up
-from perturb.options import NotNegative, checked
+from perturb.options import Positive, checked
 
 
 class MinimalImage(NamedTuple):
@@ -139,7 +139,7 @@ def minimal_image(
   segments: np.ndarray | jax.Array | None = None,
   *,
   perturbation: Perturbation = 'blur',
-  sigma_max: NotNegative = 20.0,
+  sigma_max: Positive = 20.0,
   fade_to: Sequence[float] = (0.0,),
   value: Score = 'score',
 ) -> MinimalImage:

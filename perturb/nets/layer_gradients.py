@@ -51,7 +51,9 @@ def network_of(f: Function, method: str) -> Pretrained:
   """
   if isinstance(f, Pretrained):
     return f
-  raise UserError(f'{method} needs a network of perturb.nets, whose layers it knows, not {f!r}')
+  raise UserError(
+    f'{method} needs a network of perturb.nets, whose layers it knows, not a {type(f).__name__}'
+  )
 
 
 def with_added_rules(net: Pretrained, method: str, *added: Rule) -> Pretrained:

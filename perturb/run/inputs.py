@@ -3,7 +3,7 @@
 The files that a config names by their paths may change between two starts of a run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import json
 import pathlib
 from typing import Any
@@ -28,7 +28,8 @@ def digest_of(tree: Any) -> str:
   for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
     array = np.ascontiguousarray(leaf)
     described = f'{jax.tree_util.keystr(path)} {array.dtype} {array.shape}'
-    total = zlib.crc32(array.data, zlib.crc32(described.encode(), total))
+    content = array.reshape(-1).view(np.uint8)  # Of any type, bfloat16 too.
+    total = zlib.crc32(content.data, zlib.crc32(described.encode(), total))
   return f'{total:08x}'
 
 
@@ -49,8 +50,8 @@ def check_inputs(workdir: pathlib.Path, experiment: Experiment, dataset: Dataset
   for name, digest in found.items():
     if before.get(name, digest) != digest:
       raise UserError(
-        f'workdir {workdir}: the {name} is not that of its results, though the config is the same; '
-        'use another workdir'
+        f'workdir {workdir}: the {name} is not that of its results, though the config is the same: '
+        'a file that it names has changed; use another workdir'
       )
   workdir.mkdir(parents=True, exist_ok=True)
   _check_labels(workdir, experiment, dataset)
@@ -77,10 +78,15 @@ def _check_labels(workdir: pathlib.Path, experiment: Experiment, dataset: Datase
   if path.exists():
     for i, row in enumerate(files.read_table(path)):
       if i >= len(rows) or row != rows[i]:
-        now = f'is {", ".join(rows[i])}' if i < len(rows) else 'is not there'
+        now = f'is {_in_words(rows[i])}' if i < len(rows) else 'is not there'
         raise UserError(
-          f'workdir {workdir}: label {i} of its images was {", ".join(row)}, and {now}; labels are '
+          f'workdir {workdir}: label {i} of its images was {_in_words(row)}, and {now}; labels are '
           'stored by their place: use another workdir for another list of classes'
         )
   if rows:
     files.write_table(path, HEADER, rows)
+
+
+def _in_words(row: Sequence[str]) -> str:
+  label, target, title = row
+  return f'{label!r}' + (f' (class {target}, {title})' if target else '')

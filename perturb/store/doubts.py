@@ -26,14 +26,21 @@ def game_value(game: str, kept: Array, deleted: Array) -> Array:
   return kept - deleted
 
 
+def star_of(result: BlankScores, threshold: float, game: str) -> np.ndarray:
+  """a* of each image, `[B]`; NaN in the deletion game, which does not look for what is kept."""
+  stars = smallest_area(result, threshold)
+  return np.full_like(stars, np.nan) if game == 'delete' else stars
+
+
 def doubts_of(
-  result: BlankScores, threshold: float, values: np.ndarray, cheap: np.ndarray
+  result: BlankScores, threshold: float, game: str, values: np.ndarray, cheap: np.ndarray
 ) -> list[list[str]]:
   """Why not to trust the explanation of an image at an area: for each image and area, '' if not.
 
   Args:
     result: the scores of B images at A areas.
     threshold: tau of a*.
+    game: 'preserve', 'delete' or 'hybrid'.
     values: `[B, A]`, what the game maximises, of the masks found.
     cheap: `[B, A]`, the same of the largest pixels of a heatmap; NaN where that is not known.
 
@@ -41,14 +48,14 @@ def doubts_of(
     B lists of A texts.
   """
   rise = np.asarray(result.full_score) - np.asarray(result.blank_score)
-  evidence, star = has_evidence(result), smallest_area(result, threshold)
+  evidence, star = has_evidence(result), star_of(result, threshold, game)
   better = np.asarray(cheap) > np.asarray(values)
   texts = []
   for image, areas in enumerate(better):
     if not evidence[image]:
       whole = UNSEEN if rise[image] <= 0 else HARDLY
     else:
-      whole = UNREACHED if np.isnan(star[image]) else ''
+      whole = UNREACHED if np.isnan(star[image]) and game != 'delete' else ''
     texts.append(['; '.join(filter(None, (whole, CHEAPER if one else ''))) for one in areas])
   return texts
 

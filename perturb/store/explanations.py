@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from perturb.methods.area_growth import smallest_area, trusted_fraction
+from perturb.methods.area_growth import trusted_fraction
 from perturb.methods.extremal import ExtremalResult, render_masks
 from perturb.methods.extremal_solvers import Settings, lattice_shape
 from perturb.store.arrays import Field, Group, read_attributes
-from perturb.store.doubts import doubts_of, game_value
+from perturb.store.doubts import doubts_of, game_value, star_of
 from perturb.store.manifest import group_shape, names_by_row
 from perturb.store.results import Results
 
@@ -39,6 +39,7 @@ class Explanation(NamedTuple):
     picture: uint8 `[2H, 2W, 3]`, the same at twice the resolution.
     blurred: uint8 `[H, W, 3]`, the fully perturbed image.
     threshold: tau of a*'s lower bound Phi_0 = tau Phi(x).
+    game: 'preserve', 'delete' or 'hybrid'.
     doubts: why not to trust it at each area, '' if nothing speaks against it.
     result: arrays as numpy, with B = 1.
   """
@@ -52,6 +53,7 @@ class Explanation(NamedTuple):
   picture: np.ndarray
   blurred: np.ndarray
   threshold: float
+  game: str
   doubts: list[str]
   result: ExtremalResult
 
@@ -151,7 +153,7 @@ class Explanations(Results, Mapping[str, ExtremalResult]):
     scores = _scores(group, slice(None))
     values = scores._asdict() | {name: group.read(name) for name in ('target', 'label', *_BESIDE)}
     values |= {'rank': group.read('rank') if 'rank' in group else np.full(len(scores.scores), -1)}
-    kept, smallest = trusted_fraction(scores, np.inf), smallest_area(scores, threshold)
+    kept, smallest = trusted_fraction(scores, np.inf), star_of(scores, threshold, game)
     doubts = _doubts(scores, threshold, game)
     for row, name in names.items():
       target, rank = int(values['target'][row]), int(values['rank'][row])
@@ -187,4 +189,4 @@ def _scores(group: Group, rows: slice | Sequence[int]) -> _Scores:
 
 def _doubts(scores: _Scores, threshold: float, game: str) -> list[list[str]]:
   values = game_value(game, scores.scores, scores.deleted_scores)
-  return doubts_of(scores, threshold, values, scores.cheap)
+  return doubts_of(scores, threshold, game, values, scores.cheap)

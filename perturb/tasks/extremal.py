@@ -15,7 +15,7 @@ from perturb.errors import UserError, check_choice
 from perturb.figures import extremal as figures
 from perturb.figures import report
 from perturb.figures.style import png
-from perturb.methods.area_growth import smallest_area, trusted_fraction
+from perturb.methods.area_growth import trusted_fraction
 from perturb.methods.class_activation import grad_cam
 from perturb.methods.extremal import (
   Game,
@@ -35,7 +35,7 @@ from perturb.run.steps import predict
 from perturb.run.subjects import dataset_of, named_network
 from perturb.run.summary import sum_up
 from perturb.store import files
-from perturb.store.doubts import game_value, in_words
+from perturb.store.doubts import game_value, in_words, star_of
 from perturb.store.explanations import (
   CHEAP,
   PER_AREA,
@@ -186,6 +186,7 @@ def explanation(
     shown.picture,
     net.to_image(np.asarray(blank)),
     config.threshold,
+    config.game,
     stored.doubts(shown.name, config.threshold, config.game),
     stored[shown.name],
   )
@@ -260,7 +261,7 @@ def _print(explanations: Sequence[Explanation], stored: Explanations) -> None:
 
 def _table(explanation: Explanation, seconds: float) -> list[tuple[Any, ...]]:
   result = explanation.result
-  smallest = smallest_area(result, explanation.threshold)[0]
+  smallest = star_of(result, explanation.threshold, explanation.game)[0]
   star = '-' if np.isnan(smallest) else f'{smallest:g}'
   kept = trusted_fraction(result, np.inf)[0]
   return [

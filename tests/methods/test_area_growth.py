@@ -56,3 +56,10 @@ def test_where_the_class_is_not_in_the_image_there_is_no_share_and_no_area():
   enough = result_of(scores, areas, full=5.5, blank=0.0)
   assert has_evidence(enough)[0] and smallest_area(enough)[0] == 0.2
   np.testing.assert_array_equal(trusted_fraction(enough), kept_fraction(enough))
+
+
+def test_a_smaller_share_of_the_score_never_asks_for_a_larger_area():
+  """Of negative scores too: the share is of the way from the blank image's score."""
+  result = result_of([[-5.0, -1.5]], [0.1, 0.2], full=-2.0, blank=-10.0)
+  found = [smallest_area(result, fraction)[0] for fraction in (1.0, 0.9, 0.5, 0.1)]
+  np.testing.assert_array_equal(found, [0.2, 0.2, 0.1, 0.1])

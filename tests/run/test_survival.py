@@ -223,7 +223,7 @@ def test_all_processes_of_a_second_run_end_at_once(digits, tmp_path):
 
 def test_an_interrupted_run_says_so_in_a_line(digits, tmp_path):
   server = commands.server()
-  long = [*QUICK, f'--config.images={digits}', '--config.settings.iterations=2000']
+  long = [*QUICK, f'--config.images={digits}', '--config.settings.iterations=100']
   number, *_ = started = server.start('perturb.main', [*long, f'--workdir={tmp_path}'], {})
   chunks = tmp_path / 'results.zarr' / '28x28' / 'status' / 'c'
   deadline = time.monotonic() + 120

@@ -13,11 +13,29 @@ _MAX_DEPTH = 8  # Of a state dict in its wrappers.
 _MAX_NAME = 500  # Characters; longer ones are no names of tensors.
 _MAX_ENTRIES = 500_000  # In all dicts together.
 _MODULE_COST = 50  # Of a part of a network, in entries: parts that are shared are visited again.
-_AVERAGES = frozenset(('ema', 'average', 'averaged', 'avg', 'swa', 'shadow', 'teacher'))
+# Words in the names of what has the tensors of a network but is not what was trained: running
+# averages, the second network of methods that learn from one, an optimizer's, gradients.
+_AVERAGES = frozenset(
+  (
+    *('ema', 'modelema', 'average', 'averaged', 'avg', 'swa', 'polyak', 'moving', 'shadow'),
+    *(
+      'teacher',
+      'target',
+      'momentum',
+      'key',
+      'k',
+      'exp',
+      'optimizer',
+      'grad',
+      'grads',
+      'gradients',
+    ),
+  )
+)
 
 
 def is_average(where: str) -> bool:
-  """Whether a place or a prefix is named as running averages of weights are."""
+  """Whether a place or a prefix is named as averages of weights are, or an optimizer's state."""
   return not _AVERAGES.isdisjoint(re.split('[^a-z]+', where.lower()))
 
 
