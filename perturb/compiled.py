@@ -124,7 +124,9 @@ class _Programs:
 
   def _drop(self, value: Closure) -> None:
     for entry in [entry for entry in self._made if value in entry[1].functions()]:
-      del self._made[entry]
+      made = self._made.pop(entry)
+      if hasattr(made, 'clear_cache'):
+        made.clear_cache()
 
 
 @functools.cache
