@@ -84,13 +84,14 @@ def _task_of(config: ConfigDict, tasks: Mapping[str, Task]) -> Task:
 
 
 def _check(config: flags.FlagHolder, workdir: flags.FlagHolder, rest: list[str]) -> None:
-  for flag in (config, workdir):
-    if not flag.value:
-      raise UserError(
-        f'--{flag.name} is required; try --config=configs/extremal.py --workdir=runs/extremal, '
-        'or --help'
-      )
-  _check_file(config)
+  if not config.value:
+    raise UserError(
+      f'--{config.name} is required; try --config=configs/extremal.py --workdir=runs/extremal, '
+      'or --help'
+    )
+  name = pathlib.Path(_check_file(config)).stem
+  if not workdir.value:
+    raise UserError(f'--{workdir.name} is required; try --workdir=runs/{name}, or --help')
   if PROCESSES.value > 1 and not COORDINATOR.value:
     raise UserError('--processes needs --coordinator=host:port, that of process 0')
   if PROCESS.value >= PROCESSES.value:

@@ -62,7 +62,10 @@ Row = tuple[Any, ...]
 def _check(config: ml_collections.ConfigDict) -> None:
   """Everything that can be refused before any work is done."""
   check_run(config)
-  check_areas(config.areas)
+  try:
+    check_areas(config.areas)
+  except UserError as error:
+    raise UserError(f'config.areas: {error}') from error
   settings_of(config.mode, **config.settings)
   for name, choices in (('game', Game), ('objective', Objective), ('perturbation', Perturbation)):
     check_choice(f'config.{name}', config[name], get_args(choices))
