@@ -328,3 +328,13 @@ def test_weights_of_another_network_are_refused_by_tensor(tmp_path):
   path = zip_file(tmp_path / 'x.pth', torch.state())
   with pytest.raises(CheckpointError, match=r"x\.pth: tensor '_.*' .*is missing"):
     load('efficientnet_lite0', str(path))
+
+
+def test_a_module_whose_buffers_are_no_dict_is_read_without_them(tmp_path):
+  """Found by damaging files at random."""
+  whole = torch.module_object(
+    {key: torch.tensor(str(i), a) for i, (key, a) in enumerate(torch.ARRAYS.items())}
+  )
+  damaged = whole.replace(torch.ordered({}), torch.value('text'), 1)  # The buffers come first.
+  assert damaged != whole
+  assert list(read_checkpoint(torch.zip_file(tmp_path / 'w.pth', damaged))) == list(torch.ARRAYS)

@@ -95,7 +95,8 @@ class _Search:
         continue
       self.spend(_MODULE_COST)
       for kind in ('_parameters', '_buffers'):
-        own = self.named(part.state.entries.get(kind) or Node('dict'))
+        held = part.state.entries.get(kind)
+        own = self.named(held) if isinstance(held, Node) else {}
         state |= {prefix + name: tensor for name, tensor in own.items() if is_tensor(tensor)}
       inner = self.entries(part.state.entries['_modules'])
       parts += reversed([(f'{prefix}{name}.', one) for name, one in inner])

@@ -103,6 +103,13 @@ def _opened(path: str) -> Iterator[BinaryIO]:
     raise CheckpointError(f'checkpoint {path}: there is not enough memory for it') from error
   except OSError as error:
     raise CheckpointError(f'checkpoint {path}: {error.strerror or error}') from error
+  except _NONSENSE as error:
+    reason = 'damaged, its description makes no sense'
+    raise CheckpointError(f'checkpoint {path}: {reason}') from error
+
+
+# What code stumbles over where a description says what no program would write.
+_NONSENSE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def _read_tensors(
