@@ -11,6 +11,7 @@ comes after `MOST` objects.
 from collections import deque
 from collections.abc import Iterator
 import functools
+import pathlib
 import sys
 import types
 from typing import Any
@@ -49,8 +50,10 @@ class Closure:
     if isinstance(one, np.ndarray) and one.dtype != object:
       content = np.ascontiguousarray(one).reshape(-1).view(np.uint8)
       return str(one.dtype), one.shape, zlib.crc32(content.data)
+    if isinstance(one, float | complex):
+      return type(one), repr(one)  # NaN is itself.
     if isinstance(one, _VALUES):
-      return type(one), repr(one)
+      return type(one), one
     self._held.append(one)
     return type(one), id(one)
 
@@ -108,7 +111,15 @@ def code_of(value: Any) -> types.CodeType | None:
 
 
 def _of_a_library(one: Any) -> bool:
-  return (getattr(one, '__module__', None) or '').split('.')[0] in _LIBRARIES
+  return _is_library(str(getattr(one, '__module__', None) or '').split('.')[0])
+
+
+@functools.cache
+def _is_library(package: str) -> bool:
+  """Whether a package is not a user's own: it is of these, or installed among others."""
+  file = getattr(sys.modules.get(package), '__file__', None) or ''
+  installed = not {'site-packages', 'dist-packages'}.isdisjoint(pathlib.Path(file).parts)
+  return package in _LIBRARIES or installed
 
 
 def _is_hashable(value: Any) -> bool:
@@ -123,7 +134,9 @@ def _reads(value: Any) -> Iterator[tuple[Path, Any]]:
   """What a value reaches, each thing once, and how: what has nothing inside, and functions."""
   stack: list[tuple[Path, Any]] = [((), value)]
   seen: set[int] = set()
-  while stack and len(seen) < MOST:
+  for _ in range(MOST):
+    if not stack:
+      return
     path, one = stack.pop()
     if isinstance(one, (*_VALUES, jax.Array, np.ndarray)):
       yield path, one
@@ -137,6 +150,8 @@ def _reads(value: Any) -> Iterator[tuple[Path, Any]]:
 
 def _inside(value: Any) -> list[tuple[str, Any]]:
   match value:
+    case dict() | list() | tuple() | set() | frozenset() | deque() if len(value) > MOST:
+      return []  # Known by its identity.
     case dict():
       return [(f'[{key!r}]', one) for key, one in value.items()]
     case list() | tuple() | set() | frozenset() | deque():
@@ -207,7 +222,7 @@ def _of_function(function: types.FunctionType) -> list[tuple[str, Any]]:
 
 def _of_module(module: types.ModuleType, names: list[str]) -> list[tuple[str, Any]]:
   """What a function's names may be in a module of a user's."""
-  if module.__name__.split('.')[0] in _LIBRARIES:
+  if _is_library(module.__name__.split('.')[0]):
     return []
   return [
     (f'module {module.__name__}.{name}', getattr(module, name))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from perturb.closures import _reads
 from perturb.compiled import MOST_OF_ONE_CODE, compiled, shapes_of
 from perturb.errors import PerturbWarning
 
@@ -343,3 +344,15 @@ def test_a_function_of_traced_arrays_is_kept_by_nothing():
   np.testing.assert_allclose(slope, 2 * X.sum())
   with jax.checking_leaks():
     jax.jit(total)(jnp.float32(3))
+
+
+def test_much_that_is_read_costs_little():
+  large = {'numbers': list(range(10**6)), 'names': {str(i): i for i in range(10**5)}, 'one': [1.0]}
+
+  def f(x):
+    return x * 2 * large['one'][0] * (len(large['numbers']) > 0) * (len(large['names']) > 0)
+
+  assert len(list(_reads(f))) < 20
+  doubled(f, X)
+  _, traced = counted(lambda: doubled(f, X))
+  assert traced == 0
