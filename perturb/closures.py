@@ -117,6 +117,8 @@ def _of_a_library(one: Any) -> bool:
 @functools.cache
 def _is_library(package: str) -> bool:
   """Whether a package is not a user's own: it is of these, or installed among others."""
+  if package == '__main__':  # Of a notebook, its file is that of its kernel.
+    return False
   file = getattr(sys.modules.get(package), '__file__', None) or ''
   installed = not {'site-packages', 'dist-packages'}.isdisjoint(pathlib.Path(file).parts)
   return package in _LIBRARIES or installed

@@ -2,6 +2,7 @@
 
 import collections
 import gc
+import sys
 import threading
 import types
 import warnings
@@ -356,3 +357,12 @@ def test_much_that_is_read_costs_little():
   doubled(f, X)
   _, traced = counted(lambda: doubled(f, X))
   assert traced == 0
+
+
+def test_a_notebook_is_a_users_own(monkeypatch):
+  monkeypatch.setattr(sys.modules['__main__'], '__file__', '/lib/site-packages/kernel.py')
+  users = {'__name__': '__main__', 'weight': jnp.float32(2)}
+  exec('f = lambda x: x * weight', users)
+  assert float(doubled(users['f'], X)[0, 1]) == 4
+  users['weight'] = jnp.float32(3)
+  assert float(doubled(users['f'], X)[0, 1]) == 6
