@@ -2,7 +2,7 @@
 
 import contextlib
 import errno
-import fcntl
+import importlib
 import os
 import pathlib
 import socket
@@ -35,7 +35,7 @@ def hold(workdir: pathlib.Path) -> Lock:
 
   The file `.lock` says who has it; it is empty when nobody has. What is locked is the open file, so
   that nothing is left of the lock when the process is killed. On a disk without locks, as some
-  network disks are, nothing is locked, and a line on stderr says so.
+  network disks and Windows are, nothing is locked, and a line on stderr says so.
 
   Raises:
     UserError: if another process has it; or if the file cannot be written.
@@ -50,21 +50,30 @@ def hold(workdir: pathlib.Path) -> Lock:
     os.close(descriptor)
     return mine
   try:
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    _flock(descriptor)
   except OSError as error:
-    holder = os.pread(descriptor, 1000, 0).decode(errors='replace')
-    os.close(descriptor)
     if error.errno not in _NO_LOCKS:
+      holder = os.pread(descriptor, 1000, 0).decode(errors='replace')
+      os.close(descriptor)
       raise UserError(
         f'workdir {workdir} is in use by {holder or "another process"}; wait until it ends, or use '
         'another workdir'
       ) from error
+    os.close(descriptor)
     print(f'warning: {workdir}: a second run there is not noticed ({error})', file=sys.stderr)
     return Lock(os.open(os.devnull, os.O_RDONLY))
   _describe(descriptor)
   lock = Lock(descriptor)
   _held[found.st_dev, found.st_ino] = lock
   return lock
+
+
+def _flock(descriptor: int) -> None:
+  try:
+    fcntl = importlib.import_module('fcntl')
+  except ImportError as error:  # Windows has none.
+    raise OSError(errno.ENOSYS, 'no locks here') from error
+  fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _describe(descriptor: int) -> None:
