@@ -32,16 +32,18 @@ class BlankScores(AreaScores, Protocol):
 
 
 SATURATION = 1.25  # Where the bars of the area growth end.
-# A mask may move the score by this many times what the whole image adds to a blank one.
-MOST_MOVED = 2.0
+# Where the whole image adds less than this to the score of a blank one, in nats if it is a logit,
+# no mask may move the score by more than so many times as much.
+LITTLE, MOST_MOVED = 1.0, 2.0
 
 
 def has_evidence(result: BlankScores) -> np.ndarray:
   """Whether the image speaks for the class so much that a share of its score means something.
 
-  That is where Phi_0, the score of the image, is above Phi_min, that of the blank one, and no mask
-  takes the score further from Phi_min than twice that. Where a class is not in the image, the masks
-  that raise its score most show what would be mistaken for it.
+  That is where Phi_0, the score of the image, is above Phi_min, that of the blank one: by at least
+  1, or, for scores in other units than logits, so far that no mask takes the score further from
+  Phi_min than twice that. Where a class is not in the image, the masks that raise its score most
+  show what would be mistaken for it.
 
   Args:
     result: of any game.
@@ -52,7 +54,7 @@ def has_evidence(result: BlankScores) -> np.ndarray:
   blank = np.asarray(result.blank_score)
   rise = np.asarray(result.full_score) - blank
   moved = np.abs(np.asarray(result.scores) - blank[:, None]).max(axis=1)
-  return (rise > 0) & (moved <= MOST_MOVED * rise)
+  return (rise > 0) & ((rise >= LITTLE) | (moved <= MOST_MOVED * rise))
 
 
 def trusted_fraction(result: BlankScores, saturation: float = SATURATION) -> np.ndarray:

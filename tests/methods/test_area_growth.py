@@ -47,12 +47,13 @@ def test_where_the_class_is_not_in_the_image_there_is_no_share_and_no_area():
     result = result_of(scores, areas, full=full, blank=blank)
     assert not has_evidence(result)[0] and np.isnan(smallest_area(result)[0])
     assert np.isnan(kept_fraction(result)).all()
-  hardly = result_of(
-    scores, areas, full=2.5, blank=0.0
-  )  # The masks move it by 6, the image by 2.5.
+  # The masks move the score by 0.6 or 1.2, the image by 0.5.
+  hardly = result_of([[0.6, 1.2]], areas, full=0.5, blank=0.0)
   assert not has_evidence(hardly)[0] and np.isnan(smallest_area(hardly)[0])
-  np.testing.assert_allclose(kept_fraction(hardly, np.inf), [[2, 2.4]])
+  np.testing.assert_allclose(kept_fraction(hardly, np.inf), [[1.2, 2.4]])
   assert np.isnan(trusted_fraction(hardly)).all()
+  much = result_of(scores, areas, full=2.0, blank=0.0)  # Whatever the masks do.
+  assert has_evidence(much)[0] and smallest_area(much)[0] == 0.1
   enough = result_of(scores, areas, full=5.5, blank=0.0)
   assert has_evidence(enough)[0] and smallest_area(enough)[0] == 0.2
   np.testing.assert_array_equal(trusted_fraction(enough), kept_fraction(enough))

@@ -28,7 +28,7 @@ def scores_of(scores, full, blank):
 
 
 def test_each_doubt_is_of_its_image_and_area():
-  scores = scores_of([[9, 11], [5, 6], [5, 6], [1, 2]], [10, -1, 1, 10], [0, 0, 0, 0])
+  scores = scores_of([[9, 11], [5, 6], [5, 6], [1, 2]], [10, -1, 0.5, 10], [0, 0, 0, 0])
   cheap = np.array([[9.5, 3], [1, 1], [np.nan, np.nan], [1, 1]])
   doubts = doubts_of(scores, 1.0, 'preserve', scores.scores, cheap)
   assert doubts == [[CHEAPER, ''], [UNSEEN] * 2, [HARDLY] * 2, [UNREACHED] * 2]
