@@ -19,7 +19,8 @@ def __getattr__(name: str) -> Any:
       return importlib.import_module(module)
     api = importlib.import_module(f'{__name__}.api')
     if hasattr(api, name):
-      return getattr(api, name)
+      globals()[name] = getattr(api, name)  # The next time it is found without asking here.
+      return globals()[name]
   raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 

@@ -9,15 +9,17 @@ outputs of f.
           no gradient is taken; *any differentiable function*; or *a network of `perturb.nets`*,
           whose layers it reads. The arrays in a callable pytree are arguments of the compiled
           method: in such a network, in a bound Flax module, in `jax.tree_util.Partial(net.apply,
-          variables)`. A plain function is compiled in, and anew when an array that it reads is
-          another one; so define it once, not at each call.
+          variables)`. A plain function is compiled in, and anew when what it reads has changed (see
+          `perturb.closures`); so define it once, not at each call.
   x       Images `[B, H, W, C]` as f takes them, or one image `[H, W, C]`, which counts as B = 1.
-          They are made float32. NaN, and what seems to be raw pixels, is warned of.
+          They are made float32. NaN, what seems to be raw pixels, and axes that seem to be swapped
+          are warned of.
   target  Index in [0, K) of the output that is explained: one for all images, or `[B]`.
 
 It returns a heatmap, float32 `[B, H, W]`, large where the image matters to the target; or a result
 with such a `heatmap` in it. An image's heatmap does not depend on the images that it is batched
-with. What is random comes from `key`, which is `jax.random.key(0)` by default.
+with. What is random comes from `key`, a PRNG key or its seed, which is `jax.random.key(0)` by
+default.
 
 It raises a `UserError`, which says what would be right: for x or the output of f of another shape,
 for an f that cannot be applied to x, for a target that is not an output of f, and for each option
@@ -98,8 +100,8 @@ def pick(outputs: jax.Array, targets: jax.Array) -> jax.Array:
 def probability(outputs: jax.Array, targets: jax.Array) -> jax.Array:
   """Softmax probability of each image's target: `[N]`; NaN if a score is."""
   scores = class_scores(outputs)
-  known = jnp.isfinite(scores).all(axis=-1)  # XLA's softmax may make numbers of NaN on a CPU.
-  return jnp.where(known, pick(jax.nn.softmax(scores), targets), jnp.nan)
+  unknown = jnp.isnan(scores).any(axis=-1)  # XLA's softmax may make numbers of NaN on a CPU.
+  return jnp.where(unknown, jnp.nan, pick(jax.nn.softmax(scores), targets))
 
 
 Score = Literal['score', 'probability']  # What f gives, or its softmax.
@@ -139,6 +141,25 @@ def _array(name: str, value: Any) -> np.ndarray:
     return np.asarray(value)
   except ValueError as error:  # Of rows that are not of one length.
     raise UserError(f'{name} must be an array ({error})') from error
+
+
+def like_images(name: str, value: Images | float, x: jax.Array) -> jax.Array:
+  """What stands beside images x, as float32 of their shape `[B, H, W, C]`.
+
+  Args:
+    name: what an error calls it.
+    value: anything that broadcasts to x.
+    x: `[B, H, W, C]`.
+
+  Raises:
+    UserError: for another shape.
+  """
+  try:
+    return jnp.broadcast_to(jnp.asarray(value, jnp.float32), x.shape)
+  except ValueError as error:
+    raise UserError(
+      f'{name} must broadcast to {x.shape}, not be of shape {np.shape(value)}'
+    ) from error
 
 
 def _warn_of_values(x: jax.Array) -> None:

@@ -13,6 +13,7 @@ from perturb.base import (
   check_arguments,
   check_images,
   key_or_default,
+  like_images,
   pick,
 )
 from perturb.chunks import default_chunk, summed
@@ -160,12 +161,7 @@ def integrated_gradients(
     UserError: for an option that does not fit, or a baseline of another shape.
   """
   x, targets = check_arguments(f, x, target)
-  try:
-    start = jnp.broadcast_to(jnp.asarray(baseline, jnp.float32), x.shape)
-  except ValueError as error:
-    raise UserError(
-      f'baseline must broadcast to {x.shape}, not be of shape {np.shape(baseline)}'
-    ) from error
+  start = like_images('baseline', baseline, x)
   if not isinstance(start, jax.core.Tracer) and not np.isfinite(np.asarray(start)).all():
     raise UserError('baseline must be finite')
   nodes, weights = np.polynomial.legendre.leggauss(steps)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perturb.base import Function, Images, Target, check_arguments, pick
+from perturb.base import Function, Images, Target, check_arguments, like_images, pick
 from perturb.chunks import default_forward_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError
@@ -84,12 +84,7 @@ def region_scores(
   heat = jnp.asarray(heatmap, jnp.float32)
   if heat.shape != x.shape[:3]:
     raise UserError(f'heatmap must be of shape {x.shape[:3]}, not {heat.shape}')
-  try:
-    fill = jnp.broadcast_to(jnp.asarray(blanked, jnp.float32), x.shape)
-  except ValueError as error:
-    raise UserError(
-      f'blanked must broadcast to {x.shape}, not be of shape {np.shape(blanked)}'
-    ) from error
+  fill = like_images('blanked', blanked, x)
   several = jnp.asarray(check_areas(areas), jnp.float32)
   chunk = chunk or default_forward_chunk(x.shape[1:3])
   return _regions(f, x, targets, heat, fill, several, chunk=chunk)

@@ -228,8 +228,14 @@ def place_of_weights(name: str, weights: str) -> str:
   """Which tensors of a checkpoint `load` takes, in words; '' where that goes without saying."""
   if name not in NETWORKS or weights in ('', RANDOM):
     return ''
-  states = open_checkpoint(os.path.expanduser(weights)).state_dicts
-  return find(NETWORKS[name], states).place()
+  return _found(name, weights, _stamp(weights))[1].place()
+
+
+@functools.lru_cache(maxsize=4)
+def _found(name: str, weights: str, _stamp: tuple[int, ...]) -> tuple[Checkpoint, Fit]:
+  """What a checkpoint describes, and which of its tensors are the network's."""
+  checkpoint = open_checkpoint(_path(name, NETWORKS[name], weights))
+  return checkpoint, find(NETWORKS[name], checkpoint.state_dicts)
 
 
 def _of_architecture(name: str, weights: str, seed: int) -> Pretrained:
@@ -237,5 +243,4 @@ def _of_architecture(name: str, weights: str, seed: int) -> Pretrained:
   if weights == RANDOM:
     network, images = architecture.network, jnp.zeros((1, *architecture.shape))
     return architecture.bind(network, jax.jit(network.init)(jax.random.key(seed), images))
-  checkpoint = open_checkpoint(_path(name, architecture, weights))
-  return read_fit(architecture, checkpoint, find(architecture, checkpoint.state_dicts))
+  return read_fit(architecture, *_found(name, weights, _stamp(weights)))

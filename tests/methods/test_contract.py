@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import perturb
-from perturb.base import check_arguments
+from perturb.base import check_arguments, probability
 from perturb.errors import PerturbWarning, UserError
 from perturb.options import fits
 from tests.small_net import IMAGES, TARGETS, small_net
@@ -139,3 +139,11 @@ def test_weights_of_double_precision_will_do():
       perturb.meaningful_perturbation(f, IMAGES, 1, iterations=2).heatmap,
     ):
       assert heat.dtype == np.float32 and np.isfinite(heat).all()
+
+
+def test_a_class_that_is_ruled_out_leaves_the_others_their_probability():
+  """A score of minus infinity is a probability of 0, not an unknown one."""
+  scores = np.float32([[1.0, -np.inf, 2.0], [np.nan, 0.0, 0.0]])
+  found = probability(scores, np.array([2, 1]))
+  np.testing.assert_allclose(found[0], 1 / (1 + np.exp(-1)), rtol=1e-6)
+  assert np.isnan(found[1])
