@@ -13,10 +13,13 @@ def get_config() -> ml_collections.ConfigDict:
   config.layer = 'blocks.10'  # Whose channels; inception4d of GoogLeNet in the paper.
   config.areas = ()  # Numbers of channels kept; () for the paper's.
   config.game = 'preserve'  # 'preserve', 'delete' or 'hybrid'.
-  config.iterations = 300  # Of the attribution.
-  config.learning_rate = 1e-2  # Of its SGD, in the units of the masks.
-  config.area_weight = 1500.0  # lambda, reached after `ramp` iterations.
-  config.ramp = 150  # Iterations.
+  config.mode = 'elimination'  # 'elimination' (ours) or 'paper'.
+  config.settings = ml_collections.ConfigDict(
+    {  # Of the mode; see perturb/methods/channel_solvers.py.
+      'candidates': 16,  # Channels tried at each step.
+      'sweeps': 2,  # Down from all channels, up from none, ...
+    }
+  )
 
   config.steps = 512  # Of the feature inversions.
   config.seed = 0  # Of their start and of the views.

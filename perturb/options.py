@@ -26,6 +26,7 @@ from perturb.errors import UserError, did_you_mean
 
 P = ParamSpec('P')
 R = TypeVar('R')
+S = TypeVar('S')  # Settings: a dataclass.
 _NUMBERS: dict[type, tuple[type, ...]] = {
   bool: (bool, np.bool_),
   int: (int, np.integer),
@@ -160,6 +161,30 @@ def check_options(
   for name, option in known.items():
     if option.needed and name not in given:
       raise UserError(f'{owner} needs the {noun} {name!r}')
+
+
+def setting_options(settings: Any) -> dict[str, Option]:
+  """The fields of a dataclass of settings as options, none of them needed."""
+  return {f.name: Option(f.type, needed=False) for f in dataclasses.fields(settings)}
+
+
+def settings_of(modes: Mapping[str, S], mode: str, overrides: Mapping[str, Any]) -> S:
+  """The settings of a mode with some of them changed.
+
+  Args:
+    modes: name -> a frozen dataclass with the defaults.
+    mode: one of these names.
+    overrides: setting -> value.
+
+  Raises:
+    UserError: for an unknown mode or setting, with its near matches.
+  """
+  if mode not in modes:
+    hint = did_you_mean(mode, list(modes)) or f'; the modes are {", ".join(modes)}'
+    raise UserError(f'mode {mode!r} is not known{hint}')
+  check_options(f'mode {mode!r}', setting_options(modes[mode]), overrides, 'setting')
+  settings: Any = modes[mode]
+  return dataclasses.replace(settings, **overrides)
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:

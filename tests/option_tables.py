@@ -4,7 +4,6 @@ They are made of signatures and docstrings. What stands above '## Methods' is wr
 """
 
 from collections.abc import Callable, Iterator, Mapping
-import dataclasses
 import inspect
 import itertools
 import pathlib
@@ -12,9 +11,9 @@ import re
 import sys
 from typing import Any
 
-from perturb.methods.extremal_solvers import MODES
+from perturb.methods import channel_solvers, extremal_solvers
 from perturb.methods.registry import METHODS, WRAPPERS, method_named
-from perturb.options import Option, describe, options_of
+from perturb.options import Option, describe, options_of, setting_options
 
 PATH = pathlib.Path(__file__).parent.parent / 'docs' / 'options.md'
 WRAPPERS_HEAD = """
@@ -28,6 +27,13 @@ SETTINGS_HEAD = """
 Of `extremal_perturbation`, for each `mode`. The extremal configs set them as
 `--config.settings.iterations=100`, the other configs as
 `--config.options.extremal_perturbation.iterations=100`.
+"""
+
+CHANNELS_HEAD = """
+## Settings of channel attribution
+
+Of `perturb.channel_attribution`, for each `mode`. Its configs set them as
+`--config.settings.candidates=32`.
 """
 
 
@@ -96,22 +102,27 @@ def rows_of(function: Callable[..., Any], options: Mapping[str, Option]) -> list
   ]
 
 
-def settings_rows(mode: str) -> list[str]:
+def settings_rows(settings: Any) -> list[str]:
   """The rows of a solver's settings."""
-  texts = described(type(MODES[mode]), 'Attributes')
-  hints = {
-    field.name: Option(field.type, needed=False) for field in dataclasses.fields(MODES[mode])
-  }
+  texts = described(type(settings), 'Attributes')
   return [
-    row(name, hint, getattr(MODES[mode], name), sentence(texts[name]))
-    for name, hint in hints.items()
+    row(name, hint, getattr(settings, name), sentence(texts[name]))
+    for name, hint in setting_options(settings).items()
   ]
 
 
 def page() -> str:
   """The text of docs/options.md."""
   written, _, _ = PATH.read_text(encoding='utf-8').partition('## Methods')
-  parts = (_methods(), [WRAPPERS_HEAD.rstrip()], _wrappers(), [SETTINGS_HEAD.rstrip()], _settings())
+  parts = (
+    _methods(),
+    [WRAPPERS_HEAD.rstrip()],
+    _wrappers(),
+    [SETTINGS_HEAD.rstrip()],
+    _settings(extremal_solvers.MODES),
+    [CHANNELS_HEAD.rstrip()],
+    _settings(channel_solvers.MODES),
+  )
   return '\n'.join([written + '## Methods', *itertools.chain(*parts), ''])
 
 
@@ -126,9 +137,9 @@ def _wrappers() -> Iterator[str]:
     yield from table(f'{name}:NAME', rows_of(function, options_of(function, 4)))
 
 
-def _settings() -> Iterator[str]:
-  for mode in MODES:
-    yield from table(mode, settings_rows(mode))
+def _settings(modes: Mapping[str, Any]) -> Iterator[str]:
+  for mode, settings in modes.items():
+    yield from table(mode, settings_rows(settings))
 
 
 if __name__ == '__main__':

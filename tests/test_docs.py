@@ -54,7 +54,7 @@ CHEAPER = {
     '--set=weights=random',
   ],
   'compare': ["--config.methods=('grad_cam', 'rise')", '--config.options.rise.masks=20'],
-  'channels': ['--config.areas=(10,)', '--config.iterations=2', '--config.steps=2'],
+  'channels': ['--config.areas=(10,)', '--config.settings.sweeps=1', '--config.steps=2'],
   'minimal_boxes': ["--config.methods=('gradient',)"],
   'representativeness': ['--config.images=chelsea', '--config.thresholds=(0.5,)'],
   'train_mnist': ['--config.epochs=1'],

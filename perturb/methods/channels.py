@@ -6,23 +6,29 @@ areas, a layer of h x w positions and K channels.
 """
 
 from collections.abc import Callable, Sequence
-import dataclasses
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from perturb.base import Images, Target, check_arguments, pick
 from perturb.chunks import mapped
 from perturb.compiled import compiled
-from perturb.errors import UserError, check_choice
+from perturb.errors import UserError
+from perturb.methods.channel_solvers import (
+  MODES,
+  Elimination,
+  Penalised,
+  Settings,
+  Value,
+  eliminate,
+  penalise,
+)
 from perturb.nets.layer_gradients import default_layer, network_of, refuse_rules
 from perturb.nets.pretrained import Pretrained
-from perturb.ops.area import area_loss
 from perturb.ops.heatmaps import resize
-from perturb.options import Count, Natural, NotNegative, checked
+from perturb.options import Count, checked, settings_of
 
 Game = Literal['preserve', 'delete', 'hybrid']
 DEFAULT_COUNTS = (
@@ -36,7 +42,7 @@ class ChannelResult(NamedTuple):
 
   Attributes:
     areas: `[A]`, numbers of channels, each from 1 to K.
-    masks: `[B, A, K]` in [0, 1].
+    masks: `[B, A, K]`, zeros and exactly so many ones; in [0, 1] in the `paper` mode.
     scores: `[B, A]`, Phi_l+(m (x) Phi_l(x)), with only the mask's channels.
     deleted_scores: `[B, A]`, Phi_l+((1 - m) (x) Phi_l(x)).
     full_score: `[B]`, Phi(x), the score with all channels.
@@ -108,98 +114,113 @@ def channel_counts(net: Pretrained, layer: str, areas: Sequence[int] | None) -> 
   return list(areas)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Settings:
-  """What is maximised, and how; see `channel_attribution`."""
-
-  layer: str
-  game: Game
-  iterations: int
-  learning_rate: float
-  area_weight: float
-  ramp: int
-
-  def __post_init__(self) -> None:
-    check_choice('game', self.game, get_args(Game))
-
-
 class _Problem(NamedTuple):
   """P problems.
 
   Attributes:
     above: Phi_l+, the rest of the network, from the activations that it reads to scores.
-    activations: these, by layer; those of the layer in question are masked.
+    activations: these, by layer, `[P, ...]`; those of the layer in question are masked.
     targets: `[P]`, the classes.
-    areas: `[P]`, as shares of the layer's channels.
+    layer: whose channels are masked.
+    chunk: how many masks of a problem go through `above` side by side.
   """
 
   above: Callable[[dict[str, jax.Array]], jax.Array]
   activations: dict[str, jax.Array]
   targets: jax.Array
-  areas: jax.Array
+  layer: str
+  chunk: int
+
+  def score(self, masks: jax.Array) -> jax.Array:
+    """Phi_l+(m (x) Phi_l(x)) of masks `[P, n, K]`: `[P, n]`."""
+    if masks.shape[1] <= self.chunk:
+      return self._together(masks)
+    parts = mapped(lambda i: self._together(masks[:, i]).T, masks.shape[1], self.chunk)
+    return parts.T
+
+  def _together(self, masks: jax.Array) -> jax.Array:
+    problems, n, _ = masks.shape
+    seen = {
+      name: jnp.broadcast_to(values[:, None], (problems, n, *values.shape[1:]))
+      for name, values in self.activations.items()
+    }
+    seen[self.layer] = seen[self.layer] * masks[:, :, None, None]
+    flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in seen.items()}
+    scores = pick(self.above(flat), jnp.repeat(self.targets, n))
+    return scores.reshape(problems, n)
+
+  def value(self, game: Game) -> Value:
+    """What a game maximises."""
+    if game == 'preserve':
+      return self.score
+    if game == 'delete':
+      return lambda masks: -self.score(1 - masks)
+    return lambda masks: self.score(masks) - self.score(1 - masks)
 
 
-def _score(masks: jax.Array, problem: _Problem, layer: str) -> jax.Array:
-  """Phi_l+(m (x) Phi_l(x)) of masks `[P, K]`: `[P]`."""
-  masked = masks[:, None, None] * problem.activations[layer]
-  return pick(problem.above(problem.activations | {layer: masked}), problem.targets)
+class _Question(NamedTuple):
+  """What is asked: of which layer, in which game, by which solver."""
+
+  layer: str
+  game: Game
+  settings: Settings
 
 
-def _energy(masks: jax.Array, weight: jax.Array, problem: _Problem, s: _Settings) -> jax.Array:
-  """lambda R_a(m) - Phi_l+(m (x) Phi_l(x)) (eq. 9), or that of another game, summed."""
-  kept = _score(masks, problem, s.layer) if s.game != 'delete' else 0.0
-  removed = _score(1 - masks, problem, s.layer) if s.game != 'preserve' else 0.0
-  return (weight * area_loss(masks[:, None], problem.areas) - kept + removed).sum()
+def _eliminated(value_of, shape: tuple[int, int, int], counts, s: Elimination, chunk: int):
+  """Masks `[B, A, K]`; as many images side by side as their candidates fit the chunk."""
+  images, _, channels = shape
+  tried = min(s.candidates, channels)
+
+  def solve_some(image):
+    value = value_of(image, min(chunk, tried))
+    return eliminate(value, len(image), channels, counts, s)
+
+  return mapped(solve_some, images, max(1, chunk // tried))
 
 
-def _solve(problem: _Problem, s: _Settings) -> jax.Array:
-  """Masks `[P, K]`, by SGD from all ones."""
-  optimiser = optax.sgd(s.learning_rate * 0.1, momentum=0.9)  # PyTorch's lr, with dampening 0.9.
+def _penalised(value_of, shape: tuple[int, int, int], counts, s: Penalised, chunk: int):
+  """Masks `[B, A, K]`; each image and area is a problem of its own."""
+  images, areas, channels = shape
 
-  def iterate(step, carry):
-    masks, state = carry
-    weight = s.area_weight * jnp.minimum(step / s.ramp, 1.0)
-    updates, state = optimiser.update(jax.grad(_energy)(masks, weight, problem, s), state)
-    return jnp.clip(optax.apply_updates(masks, updates), 0, 1), state
+  def solve_some(index):
+    shares = counts[index % areas].astype(jnp.float32) / channels
+    return penalise(value_of(index // areas, 1), len(index), channels, shares, s)
 
-  start = jnp.ones((len(problem.areas), problem.activations[s.layer].shape[-1]), jnp.float32)
-  masks, _ = jax.lax.fori_loop(0, s.iterations, iterate, (start, optimiser.init(start)))
-  return masks
-
-
-def _blank_score(
-  net: Callable[[dict[str, jax.Array]], jax.Array],
-  activations: dict[str, jax.Array],
-  targets: jax.Array,
-  layer: str,
-) -> jax.Array:
-  return pick(net(activations | {layer: jnp.zeros_like(activations[layer])}), targets)
+  return mapped(solve_some, images * areas, min(chunk, images * areas)).reshape(shape)
 
 
 @compiled
-def _channels(net, x, targets, counts, *, settings: _Settings, chunk: int):
-  layer = settings.layer
+def _channels(net, x, targets, counts, *, q: _Question, chunk: int):
+  layer = q.layer
   activations = net.activations(x, net.network.cut(layer))
-  shares = counts / activations[layer].shape[-1]
-  shape = (x.shape[0], counts.shape[0])
+  shape = (x.shape[0], counts.shape[0], activations[layer].shape[-1])
 
-  def solve_some(index):
-    image, area = index // shape[1], index % shape[1]
+  def problem_of(image, together):
     seen = {name: values[image] for name, values in activations.items()}
-    problem = _Problem(net, seen, targets[image], shares[area])
-    masks = _solve(problem, settings)
-    return masks, _score(masks, problem, layer), _score(1 - masks, problem, layer)
+    return _Problem(net, seen, targets[image], layer, together)
 
-  solved = mapped(solve_some, shape[0] * shape[1], chunk)
-  masks, scores, deleted_scores = (v.reshape(*shape, *v.shape[1:]) for v in solved)
-  saliency = jnp.einsum('bak,bhwk->bahw', masks, activations[layer])
+  def value_of(image, together):
+    return problem_of(image, together).value(q.game)
+
+  if isinstance(q.settings, Elimination):
+    masks = _eliminated(value_of, shape, counts, q.settings, chunk)
+  else:
+    masks = _penalised(value_of, shape, counts, q.settings, chunk)
+
+  def scores_of_some(index):
+    image, area = index // shape[1], index % shape[1]
+    kept = masks[image, area]
+    return problem_of(image, 1).score(jnp.stack([kept, 1 - kept], axis=1))
+
+  every = shape[0] * shape[1]
+  scores = mapped(scores_of_some, every, min(chunk, every)).reshape(*shape[:2], 2)
   return {
     'masks': masks,
-    'scores': scores,
-    'deleted_scores': deleted_scores,
+    'scores': scores[..., 0],
+    'deleted_scores': scores[..., 1],
     'full_score': pick(net(x), targets),
-    'blank_score': _blank_score(net, activations, targets, layer),
-    'saliency': saliency,
+    'blank_score': pick(net(activations | {layer: jnp.zeros_like(activations[layer])}), targets),
+    'saliency': jnp.einsum('bak,bhwk->bahw', masks, activations[layer]),
   }
 
 
@@ -211,18 +232,18 @@ def channel_attribution(
   layer: str | None = None,
   areas: Sequence[int] | None = None,
   *,
+  mode: str = 'elimination',
   game: Game = 'preserve',
-  iterations: Natural = 300,
-  learning_rate: NotNegative = 1e-2,
-  area_weight: NotNegative = 1500.0,
-  ramp: Count = 150,
   chunk: Count | None = None,
+  **settings: Any,
 ) -> ChannelResult:
-  """m_a = argmax_m Phi_l+(m (x) Phi_l(x)) - lambda R_a(m), m one value a channel (eq. 9).
+  """m_a = argmax_m Phi_l+(m (x) Phi_l(x)) over masks of a channels, one value a channel (sec. 5).
 
-  The paper gives the rate and the schedule of lambda; its optimiser and start, not given there, are
-  those it uses for images: SGD with momentum 0.9 from all ones. As in PyTorch with a dampening of
-  0.9, a gradient enters the momentum with the weight 0.1.
+  The mode 'elimination' is ours: masks of zeros and ones with exactly a ones, by dropping and
+  adding one channel at a time. The mode 'paper' maximises Phi_l+(m (x) Phi_l(x)) - lambda R_a(m)
+  over masks in [0, 1] (eq. 9). The paper gives the rate and the schedule of lambda; its optimiser
+  and start, not given there, are those it uses for images: SGD with momentum 0.9 from all ones. As
+  in PyTorch with a dampening of 0.9, a gradient enters the momentum with the weight 0.1.
 
   Example:
     >>> result = perturb.channel_attribution(net, x, cat, 'relu3', areas=[2, 5, 10])
@@ -237,39 +258,32 @@ def channel_attribution(
       one before the classifier.
     areas: numbers of channels (not fractions), each from 1 to K; by default the paper's, as far as
       there are so many channels, and K.
+    mode: 'elimination' (ours) or 'paper'; see `perturb.methods.channel_solvers`.
     game: 'preserve' maximises Phi_l+(m (x) Phi_l(x)), 'delete' minimises Phi_l+((1 - m) (x)
       Phi_l(x)), 'hybrid' maximises their difference.
-    iterations: steps of SGD.
-    learning_rate: of SGD as PyTorch has it: how far a unit of gradient moves a mask value.
-    area_weight: lambda, what R_a counts, as a mean of squares, from iteration `ramp` on.
-    ramp: iterations over which lambda grows from 0.
-    chunk: how many problems (image, area) are solved side by side; 8 on a CPU and 256 elsewhere by
-      default.
+    chunk: how many masks go through the network side by side, which bounds the memory; 8 on a CPU
+      and 256 elsewhere by default.
+    **settings: fields of the mode's settings, e.g. `candidates`, `iterations`: see
+      `perturb.methods.channel_solvers.Elimination` and `Penalised`.
 
   Returns:
     A `ChannelResult`.
 
   Raises:
     UserError: for an unknown layer, one without spatial extent, or a number of channels that it
-      does not have.
+      does not have; for an unknown mode, or a setting that it does not have.
   """
   net = network_of(net, 'channel attribution')
   refuse_rules(net, 'channel attribution')
   layer = net.network.resolve(layer or default_layer(net))
-  settings = _Settings(layer, game, iterations, learning_rate, area_weight, ramp)
+  question = _Question(layer, game, settings_of(MODES, mode, settings))
   x, targets = check_arguments(net, x, target)
-  counts = jnp.asarray(channel_counts(net, layer, areas), jnp.float32)
+  counts = jnp.asarray(channel_counts(net, layer, areas), jnp.int32)
   if chunk is None:
     chunk = 8 if jax.default_backend() == 'cpu' else 256
-  found = _channels(
-    net,
-    x,
-    targets,
-    counts,
-    settings=settings,
-    chunk=min(chunk, x.shape[0] * counts.shape[0]),
-  )
-  return ChannelResult(areas=counts, size=(x.shape[1], x.shape[2]), game=game, **found)
+  found = _channels(net, x, targets, counts, q=question, chunk=chunk)
+  size = (x.shape[1], x.shape[2])
+  return ChannelResult(areas=counts.astype(jnp.float32), size=size, game=game, **found)
 
 
 class ClassChannels(NamedTuple):

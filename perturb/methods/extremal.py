@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from perturb import options
 from perturb.base import (
   Function,
   Images,
@@ -23,7 +24,7 @@ from perturb.base import (
 )
 from perturb.chunks import default_chunk, mapped
 from perturb.compiled import compiled
-from perturb.errors import UserError, check_choice, did_you_mean
+from perturb.errors import UserError, check_choice
 from perturb.methods.extremal_solvers import (
   MODES,
   Reward,
@@ -37,7 +38,7 @@ from perturb.nets.layer_gradients import refuse_rules
 from perturb.ops.area import binarise
 from perturb.ops.heatmaps import smooth
 from perturb.ops.perturbations import Perturbation, check_fade_to, perturb, pyramid
-from perturb.options import Bounds, Count, Option, Positive, check_options, checked
+from perturb.options import Bounds, Count, Option, Positive, checked, setting_options
 
 Game = Literal['preserve', 'delete', 'hybrid']
 Objective = Literal['score', 'contrastive']
@@ -185,27 +186,12 @@ def _extremal(
 
 def every_setting() -> dict[str, Option]:
   """The settings of all modes; not every mode has each."""
-  return {
-    field.name: Option(field.type, needed=False)
-    for mode in MODES.values()
-    for field in dataclasses.fields(mode)
-  }
+  return {name: one for mode in MODES.values() for name, one in setting_options(mode).items()}
 
 
 def settings_of(mode: str, **overrides: Any) -> Settings:
-  """The settings of a mode with some of them changed.
-
-  Raises:
-    UserError: for an unknown mode or setting, with its near matches.
-  """
-  if mode not in MODES:
-    hint = did_you_mean(mode, list(MODES)) or f'; the modes are {", ".join(MODES)}'
-    raise UserError(f'mode {mode!r} is not known{hint}')
-  known = {
-    field.name: Option(field.type, needed=False) for field in dataclasses.fields(MODES[mode])
-  }
-  check_options(f'mode {mode!r}', known, overrides, 'setting')
-  return dataclasses.replace(MODES[mode], **overrides)
+  """The settings of a mode with some of them changed; see `perturb.options.settings_of`."""
+  return options.settings_of(MODES, mode, overrides)
 
 
 def check_areas(areas: float | Sequence[float] | jax.Array | np.ndarray) -> tuple[float, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from perturb.console import format_table
 from perturb.figures.channels import channel_panels
 from perturb.figures.style import png
+from perturb.methods.channel_solvers import MODES
 from perturb.methods.channels import (
   ChannelResult,
   Game,
@@ -21,7 +22,7 @@ from perturb.methods.channels import (
 )
 from perturb.methods.inversion import feature_inversion
 from perturb.nets import Pretrained
-from perturb.options import check_options, options_of
+from perturb.options import check_options, options_of, settings_of
 from perturb.run.experiment import Experiment, Shape, Share, Step
 from perturb.run.labels import targets_of
 from perturb.run.loop import Run
@@ -39,13 +40,14 @@ SCORES = ('image', 'class', 'target', 'channels', 'score', 'deleted_score', 'ful
 CLASSES = ('target', 'class', 'images', 'channel', 'mean_mask')
 # Of a `ChannelResult`.
 STORED = ('masks', 'scores', 'deleted_scores', 'full_score', 'blank_score', 'saliency')
-OPTIONS = ('game', 'iterations', 'learning_rate', 'area_weight', 'ramp')
+OPTIONS = ('mode', 'game')
 KNOWN = options_of(channel_attribution)
 
 
 def _step(net: Pretrained, config: ml_collections.ConfigDict, counts: Sequence[int]) -> Step:
   """Attribution, and the inversions of all channels and of the best few."""
-  layer, options = net.network.resolve(config.layer), {name: config[name] for name in OPTIONS}
+  layer = net.network.resolve(config.layer)
+  options = {name: config[name] for name in OPTIONS} | dict(config.settings)
   height, width, channels = net.shapes([layer])[layer].shape[1:]
 
   def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
@@ -89,6 +91,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   """
   check_run(config, ('crop', 'squash'))
   check_options('config', KNOWN, {name: config[name] for name in OPTIONS})
+  settings_of(MODES, config.mode, config.settings)  # Refuses those that the mode does not have.
   dataset, net = dataset_of(config), load_network(config)
   counts = channel_counts(net, net.network.resolve(config.layer), config.areas or None)
   experiment = Experiment(

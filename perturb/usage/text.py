@@ -12,6 +12,7 @@ from perturb.usage.comments import comments_of, first_line
 
 WIDTH, LEFT = 100, 36  # Columns: of a page, and of what stands left of a meaning.
 ROOT = pathlib.Path(__file__).parents[2]  # The clone.
+CHANNELS = 'Settings of channel attribution'  # A heading of docs/options.md.
 SHARED = ('__init__', 'common')  # Files in configs/ that are no experiments.
 
 
@@ -84,7 +85,10 @@ def _how_to_set() -> list[str]:
     *pairs(
       (
         ('--config.images=chelsea', 'A field of any config.'),
-        ('--config.settings.iterations=100', 'A setting of the solver: configs/extremal*.py.'),
+        (
+          '--config.settings.iterations=100',
+          'A setting of the solver: configs/extremal*.py, channels*.py.',
+        ),
         ('--config.options.masks=4000', 'An option of the one method of configs/heatmaps.py.'),
         ('--config.options.rise.masks=4000', 'An option of one of the methods of a config.'),
       ),
@@ -127,7 +131,10 @@ def _rank(name: str, comments: Mapping[str, Any]) -> int:
 
 
 def _options_of(fields: Mapping[str, Any]) -> Iterator[str]:
-  options = {name: rows for owners in option_tables().values() for name, rows in owners.items()}
+  tables = option_tables()
+  options = {name: rows for owners in tables.values() for name, rows in owners.items()}
+  if fields.get('task') == 'channels':  # Its modes may have the names of others.
+    options = tables.get(CHANNELS, {})
   if 'method' in fields:
     yield from _owner(fields['method'], '--config.options.NAME=VALUE', options)
   elif 'mode' in fields and any(name.startswith('settings') for name in fields):

@@ -28,11 +28,13 @@ def attributed():
   louder = params | {'fc': jax.tree.map(lambda p: 20 * p, params['fc'])}
   net = dataclasses.replace(net, variables={'params': louder})
   areas = [1, 2, 3, 10]
-  result = channel_attribution(net, IMAGES, TARGETS, 'relu3', areas, area_weight=300.0)
+  result = channel_attribution(
+    net, IMAGES, TARGETS, 'relu3', areas, mode='paper', area_weight=300.0
+  )
   return net, result
 
 
-def test_the_channels_of_a_linear_head_are_those_that_contribute_most():
+def test_the_papers_channels_of_a_linear_head_are_those_that_contribute_most():
   net, result = attributed()
   means = net.activations(IMAGES, ['relu3'])['relu3'].mean((1, 2))
   contributions = means * net.variables['params']['fc']['kernel'][:, TARGETS].T
@@ -44,7 +46,7 @@ def test_the_channels_of_a_linear_head_are_those_that_contribute_most():
       np.testing.assert_allclose(mask.sum(), area, atol=0.3)
 
 
-def test_all_channels_are_the_network_itself():
+def test_all_channels_are_the_network_itself_in_the_papers_mode():
   _, result = attributed()
   np.testing.assert_allclose(result.masks[:, 3], 1, atol=0.1)
   np.testing.assert_allclose(result.scores[:, 3], result.full_score, rtol=0.05)
@@ -76,7 +78,7 @@ def test_a_layer_that_others_bypass():
   network = Residual()
   variables = network.init(jax.random.key(0), jnp.asarray(IMAGES))
   net = dataclasses.replace(small_net(), network=network, variables=variables)
-  result = channel_attribution(net, IMAGES, TARGETS, 'conv2', [2, 6], iterations=0)
+  result = channel_attribution(net, IMAGES, TARGETS, 'conv2', [2, 6])
   np.testing.assert_allclose(result.scores[:, 1], net(IMAGES)[[0, 1], TARGETS], rtol=1e-5)
   silent = net.ablate('conv2', range(6))(IMAGES)[[0, 1], TARGETS]
   np.testing.assert_allclose(result.deleted_scores[:, 1], silent, rtol=1e-4, atol=1e-6)
@@ -113,7 +115,9 @@ def test_the_channel_of_a_class_is_that_of_its_mean_mask():
 
 @pytest.mark.parametrize('game', ['delete', 'hybrid'])
 def test_other_games(game):
-  result = channel_attribution(small_net(), IMAGES, TARGETS, areas=[3], game=game, iterations=50)
+  result = channel_attribution(
+    small_net(), IMAGES, TARGETS, areas=[3], game=game, mode='paper', iterations=50
+  )
   assert np.isfinite(result.scores).all()
   assert (result.deleted_scores[:, 0] < result.full_score).all()
   silent = small_net().ablate('relu3', range(10))(IMAGES)[[0, 1], TARGETS]

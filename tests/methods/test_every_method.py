@@ -294,7 +294,8 @@ def test_what_is_not_in_the_registry_runs_in_double_precision_too():
   net = small_net()
   activations = net.activations(IMAGES, ['relu3'])['relu3']
   calls = (
-    lambda: perturb.channel_attribution(net, IMAGES, 1, areas=[3], iterations=3),
+    lambda: perturb.channel_attribution(net, IMAGES, 1, areas=[3]),
+    lambda: perturb.channel_attribution(net, IMAGES, 1, areas=[3], mode='paper', iterations=3),
     lambda: perturb.feature_inversion(net, activations, 'relu3', steps=2).images,
     lambda: perturb.activation_maximisation(net, 'fc', [1], steps=2).images,
     lambda: perturb.pixel_inversion(net, IMAGES, 'relu3', steps=2).images,

@@ -137,7 +137,7 @@ def test_adversarial(tmp_path):
 
 
 def test_channels(pictures, tmp_path, monkeypatch):
-  config = config_of('channels', pictures, layer='conv2', areas=(5, 50), iterations=20, steps=4)
+  config = config_of('channels', pictures, layer='conv2', areas=(5, 50), steps=4)
   config.preprocessing = ''
   assert TASKS[config.task](config, str(tmp_path)) == 1
   with np.load(tmp_path / 'channels/five.npz') as arrays:
@@ -147,10 +147,13 @@ def test_channels(pictures, tmp_path, monkeypatch):
   assert [r['channels'] for r in table] == ['5', '50'] * 2
   assert sum(r['best'] == 'yes' for r in table) == 2
   assert rows(tmp_path / 'classes.csv')
-  config.area_weight = float('inf')
+  paper = config_of('channels_paper', pictures, layer='conv2', areas=(5,), steps=4)
+  paper.settings.area_weight = float('inf')
   with pytest.raises(UserError, match='area_weight must be a number, at least 0, not inf'):
-    TASKS[config.task](config, str(tmp_path / 'inf'))
-  config.area_weight = 1500.0
+    TASKS[paper.task](paper, str(tmp_path / 'inf'))
+  paper.mode = 'elimination'
+  with pytest.raises(UserError, match="mode 'elimination' has no setting"):
+    TASKS[paper.task](paper, str(tmp_path / 'other'))
 
   def broken(*arguments, **options):
     result = channel_attribution(*arguments, **options)
