@@ -8,8 +8,8 @@ that whose removal hurts the score least of all; by the paper's SGD, of whose ma
 values are kept; by the largest gradient x activation; and of random channels. Then: in how many
 cases the solver's score is at least that of backward elimination; the seconds of each, without
 compilation; and the overlap (IoU) of the solver's channels with those that it finds when the
-photograph has noise of one grey level, is shifted by two pixels, or is saved as JPEG of quality 95.
-Also as JSON with --out.
+photograph has noise of one grey level, is shifted by two pixels, or is saved as JPEG of quality 95,
+and the score of the photograph itself with those. Also as JSON with --out.
 """
 
 from collections.abc import Callable, Iterable
@@ -76,8 +76,7 @@ def by_gradient(net: nets.Pretrained, x: np.ndarray, layer: str, target: int) ->
 
 
 def timed(function: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
-  """What a second call returns, and its seconds."""
-  function()
+  """What a function returns, and its seconds."""
   start = time.perf_counter()
   return function(), time.perf_counter() - start
 
@@ -95,12 +94,10 @@ def compare(
   def attributed(mode: str) -> np.ndarray:
     return np.asarray(channel_attribution(net, x, target, layer, counts, mode=mode).masks[0])
 
-  score(np.ones((TOGETHER, channels), np.float32))  # Compiles.
-  start = time.perf_counter()
-  eliminated = backward_elimination(score, channels, min(counts))
-  seconds = {'backward elimination': time.perf_counter() - start}
-  soft, seconds['paper'] = timed(lambda: attributed('paper'))
-  found, seconds['elimination'] = timed(lambda: attributed('elimination'))
+  eliminated, plain = timed(lambda: backward_elimination(score, channels, min(counts)))
+  soft, paper = timed(lambda: attributed('paper'))
+  found, ours = timed(lambda: attributed('elimination'))
+  seconds = {'backward elimination': plain, 'paper': paper, 'elimination': ours}
   random, slopes = np.random.RandomState(0), by_gradient(net, x, layer, target)
   masks = {
     'gradient x activation': [largest(slopes, count) for count in counts],
@@ -116,6 +113,14 @@ def compare(
   return {way: ways[way] for way in WAYS}, found
 
 
+def compile_all(net: nets.Pretrained, x: np.ndarray, layer: str, counts: list[int]) -> None:
+  """So that what is timed has been compiled: the programs are those of all photographs."""
+  activations = net.activations(x, [layer])[layer]
+  above(net.part(start=layer), activations, np.ones((TOGETHER, activations.shape[-1])), 0)
+  for mode in ('paper', 'elimination'):
+    jax.block_until_ready(channel_attribution(net, x, 0, layer, counts, mode=mode))
+
+
 def changed(picture: np.ndarray) -> dict[str, np.ndarray]:
   """A picture uint8 `[H, W, 3]` in which a person sees no change."""
   noise = np.random.RandomState(0).randint(-1, 2, picture.shape)
@@ -128,16 +133,22 @@ def changed(picture: np.ndarray) -> dict[str, np.ndarray]:
   }
 
 
-def overlaps(
+def stability(
   net: nets.Pretrained, picture: np.ndarray, layer: str, target: int, masks: np.ndarray
-) -> dict[str, list[float]]:
-  """Change -> the IoU of the masks `[A, K]` with those of the changed picture, for each count."""
+) -> dict[str, dict[str, list[float]]]:
+  """Change -> how the masks of the changed picture compare with those of the picture, `[A, K]`.
+
+  `iou` is their overlap, and `scores` those of the picture with the other's channels kept.
+  """
   counts = masks.sum(1).astype(int).tolist()
+  activations = net.activations(net.preprocess(picture)[None], [layer])[layer]
   found = {}
   for name, other in changed(picture).items():
     result = channel_attribution(net, net.preprocess(other)[None], target, layer, counts)
-    both = np.minimum(masks, result.masks[0]).sum(1)
-    found[name] = (both / np.maximum(masks, result.masks[0]).sum(1)).tolist()
+    others = np.asarray(result.masks[0])
+    overlap = np.minimum(masks, others).sum(1) / np.maximum(masks, others).sum(1)
+    scores = above(net.part(start=layer), activations, others, target)
+    found[name] = {'iou': overlap.tolist(), 'scores': np.asarray(scores).tolist()}
   return found
 
 
@@ -146,11 +157,13 @@ def measure(net: nets.Pretrained, counts: list[int]) -> Iterable[dict]:
   photographs, _ = find_images(IMAGES.value)
   for layer in LAYERS.value:
     name = net.network.resolve(layer)
-    for photograph in photographs:
+    for i, photograph in enumerate(photographs):
       picture = load_image(photograph.path, size=net.size)
       x = net.preprocess(picture)[None]
       scores = net(x)[0]
       target = int(scores.argmax())
+      if i == 0:
+        compile_all(net, x, name, counts)
       ways, masks = compare(net, x, name, target, counts)
       yield {
         'layer': layer,
@@ -159,7 +172,7 @@ def measure(net: nets.Pretrained, counts: list[int]) -> Iterable[dict]:
         'class': net.class_name(target),
         'full_score': float(scores[target]),
         'ways': ways,
-        'overlaps': overlaps(net, picture, name, target, masks),
+        'stability': stability(net, picture, name, target, masks),
       }
 
 
@@ -174,9 +187,11 @@ def summary(rows: list[dict]) -> dict[str, float]:
     ratios = [row['ways']['elimination']['seconds'] / row['ways'][way]['seconds'] for row in rows]
     figures[f'seconds_over_{way}'.replace(' ', '_')] = statistics.median(ratios)
   for change in CHANGES:
-    values = np.array([row['overlaps'][change] for row in rows])
+    values = np.array([row['stability'][change]['iou'] for row in rows])
     figures[f'{change}_mean_iou'] = float(values.mean())
     figures[f'{change}_iou_at_least_0.8'] = float((values >= 0.8).mean())
+    others = np.array([row['stability'][change]['scores'] for row in rows])
+    figures[f'{change}_median_share_of_the_score'] = float(np.median(others / ours))
   return figures
 
 
@@ -186,8 +201,9 @@ def show(row: dict, counts: list[int]) -> None:
   for way, found in row['ways'].items():
     took = f'{found["seconds"]:10.1f}' if 'seconds' in found else ''
     print(f'{way:24}' + ''.join(f'{score:8.2f}' for score in found['scores']) + took)
-  for change, values in row['overlaps'].items():
-    print(f'{"IoU, " + change:24}' + ''.join(f'{value:8.2f}' for value in values), flush=True)
+  for change, found in row['stability'].items():
+    print(f'{"IoU, " + change:24}' + ''.join(f'{value:8.2f}' for value in found['iou']))
+    print(f'{"its channels here":>24}' + ''.join(f'{s:8.2f}' for s in found['scores']), flush=True)
 
 
 def main(_: list[str]) -> None:

@@ -16,8 +16,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.mode = 'elimination'  # 'elimination' (ours) or 'paper'.
   config.settings = ml_collections.ConfigDict(
     {  # Of the mode; see perturb/methods/channel_solvers.py.
-      'candidates': 16,  # Channels tried at each step.
+      'candidates': 12,  # Channels tried at each step.
       'sweeps': 2,  # Down from all channels, up from none, ...
+      'swaps': 10,  # Then, at most, of one channel for another.
     }
   )
 

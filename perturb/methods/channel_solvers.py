@@ -9,7 +9,8 @@ game.
                the other, down to a single one; then from none the best is added, one after the
                other. Which ones are worth a try is read off the gradient, and these few are
                evaluated exactly. Of each number of channels the best mask so far is kept, and it
-               is what the next sweep goes on from.
+               is what the next sweep goes on from. At last, in the masks asked for, one channel is
+               exchanged for another as long as that helps.
 `paper`        SGD on value - lambda R_a (eq. 9) over masks in [0, 1].
 
 A gradient alone is no guide: of two channels that stand in for each other it calls both useless,
@@ -30,6 +31,7 @@ from perturb.options import Count, Natural, NotNegative
 
 Value = Callable[[jax.Array], jax.Array]  # Masks [P, n, K] of P problems -> [P, n].
 
+EXCHANGED = 6  # So many kept channels are tried in exchange for each of so many others.
 ROUNDING = 1e-5  # Values this close, as a share of their size, count as equal.
 
 
@@ -42,10 +44,13 @@ class Elimination:
       many as the layer has, every channel is tried.
     sweeps: how often one goes through the numbers of channels: down from all, up from none, down
       again, and so on.
+    swaps: at most how many channels of a mask are then exchanged, one for another at a time, as
+      long as that betters it.
   """
 
-  candidates: Count = 16
+  candidates: Count = 12
   sweeps: Count = 2
+  swaps: Natural = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,10 +113,17 @@ def eliminate(
   last = counts.max() if s.sweeps % 2 == 0 else channels - counts.min()
 
   def step(i, table):
-    return _improve(value, table, _size(i, channels), _size(i + 1, channels), s)
+    return _step(value, table, _size(i, channels), _size(i + 1, channels), s)
 
+  first = jnp.tril(jnp.ones((channels + 1, channels), jnp.float32), -1)
+  start = _Table(
+    jnp.broadcast_to(first, (problems, *first.shape)),
+    jnp.full((problems, channels + 1), -jnp.inf, jnp.float32),
+  )
   table = jax.lax.fori_loop(0, (s.sweeps - 1) * channels + last, step, start)
-  return table.masks[:, counts]
+  return jax.lax.map(
+    lambda c: _swap(value, table.masks[:, c], table.values[:, c], s.swaps), counts
+  ).swapaxes(0, 1)
 
 
 def _size(step: jax.Array, channels: int) -> jax.Array:
@@ -119,38 +131,74 @@ def _size(step: jax.Array, channels: int) -> jax.Array:
   return jnp.abs(channels - step % (2 * channels))
 
 
-def _improve(value: Value, table: _Table, size: jax.Array, to: jax.Array, s: Elimination) -> _Table:
+def _step(value: Value, table: _Table, size: jax.Array, to: jax.Array, s: Elimination) -> _Table:
   """Tries to better the masks of `to` channels by those of `size`, one more or one less."""
-  masks, values = _best_neighbours(value, table.masks[:, size], to > size, s.candidates)
-  old = table.values[:, to]
-  better = values > old + ROUNDING * jnp.abs(values)
-  return _Table(
-    table.masks.at[:, to].set(jnp.where(better[:, None], masks, table.masks[:, to])),
-    table.values.at[:, to].set(jnp.where(better, values, old)),
-  )
+  masks, adding = table.masks[:, size], to > size
+  moved, movable = _promising(_slopes(value, masks), masks, adding, s.candidates)
+  tried = _with(masks[:, None], moved, adding)
+  found, values = _better(value, tried, movable, table.masks[:, to], table.values[:, to])
+  return _Table(table.masks.at[:, to].set(found), table.values.at[:, to].set(values))
 
 
-def _best_neighbours(
-  value: Value, masks: jax.Array, adding: jax.Array, candidates: int
+def _swap(value: Value, masks: jax.Array, values: jax.Array, rounds: int) -> jax.Array:
+  """Masks `[P, K]` after exchanges of one channel for another, as long as any betters a value."""
+
+  def exchange(carry):
+    masks, old, i, _ = carry
+    slopes = _slopes(value, masks)
+    out, kept = _promising(slopes, masks, jnp.asarray(False), EXCHANGED)
+    into, absent = _promising(slopes, masks, jnp.asarray(True), EXCHANGED)
+    tried = _with(_with(masks[:, None], out, 0)[:, :, None], into[:, None], 1)
+    tried = tried.reshape(len(masks), -1, masks.shape[1])
+    possible = (kept[:, :, None] & absent[:, None]).reshape(len(masks), -1)
+    masks, values = _better(value, tried, possible, masks, old)
+    return masks, values, i + 1, jnp.any(values > old)
+
+  def going_on(carry):
+    *_, i, improved = carry
+    return improved & (i < rounds)
+
+  return jax.lax.while_loop(going_on, exchange, (masks, values, 0, jnp.asarray(True)))[0]
+
+
+def _slopes(value: Value, masks: jax.Array) -> jax.Array:
+  return jax.grad(lambda m: value(m[:, None]).sum())(masks)
+
+
+def _promising(
+  slopes: jax.Array, masks: jax.Array, adding: jax.Array, count: int
 ) -> tuple[jax.Array, jax.Array]:
-  """Each of the masks `[P, K]` with the best channel more or less, of a few; and its value."""
-  channels = masks.shape[1]
-  slopes = jax.grad(lambda m: value(m[:, None]).sum())(masks)
+  """The channels to add, or to drop, that are best by the gradient: `[P, n]`, in order.
+
+  And whether each can be added, or dropped, at all.
+  """
   movable = (masks == 0) == adding
   gains = jnp.where(movable, jnp.where(adding, slopes, -slopes), -jnp.inf)
-  _, moved = jax.lax.top_k(gains, min(candidates, channels))
-  moved = jnp.sort(moved, axis=1)
-  tried = jnp.where(
-    moved[:, :, None] == jnp.arange(channels), adding.astype(masks.dtype), masks[:, None]
-  )
-  values = jnp.where(jnp.take_along_axis(movable, moved, 1), value(tried), -jnp.inf)
-  # Of equal values the first, however they are rounded: a chunk of another size rounds otherwise.
-  top = values.max(1, keepdims=True)
-  best = jnp.argmax(values >= top - ROUNDING * jnp.abs(top), axis=1)[:, None]
-  return (
-    jnp.take_along_axis(tried, best[:, :, None], 1)[:, 0],
-    jnp.take_along_axis(values, best, 1)[:, 0],
-  )
+  _, moved = jax.lax.top_k(gains, min(count, masks.shape[1]))
+  moved = jnp.sort(moved)
+  return moved, jnp.take_along_axis(movable, moved, 1)
+
+
+def _with(masks: jax.Array, channels: jax.Array, entry: jax.Array | int) -> jax.Array:
+  """Masks `[..., K]` whose entry at each of the channels `[...]` is another."""
+  return jnp.where(channels[..., None] == jnp.arange(masks.shape[-1]), entry, masks)
+
+
+def _better(
+  value: Value, tried: jax.Array, possible: jax.Array, masks: jax.Array, values: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """The best of the masks `[P, n, K]` that are tried, where it is better than `masks` `[P, K]`.
+
+  Of equal values the first counts, however they are rounded: a chunk of another size rounds
+  otherwise.
+  """
+  found = jnp.where(possible, value(tried), -jnp.inf)
+  top = found.max(1, keepdims=True)
+  best = jnp.argmax(found >= top - ROUNDING * jnp.abs(top), axis=1)[:, None]
+  best_values = jnp.take_along_axis(found, best, 1)[:, 0]
+  better = best_values > values + ROUNDING * jnp.abs(best_values)
+  best_masks = jnp.take_along_axis(tried, best[..., None], 1)[:, 0]
+  return jnp.where(better[:, None], best_masks, masks), jnp.where(better, best_values, values)
 
 
 def penalise(

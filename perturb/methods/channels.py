@@ -172,7 +172,7 @@ def _eliminated(value_of, shape: tuple[int, int, int], counts, s: Elimination, c
   tried = min(s.candidates, channels)
 
   def solve_some(image):
-    value = value_of(image, min(chunk, tried))
+    value = value_of(image, max(1, chunk // len(image)))
     return eliminate(value, len(image), channels, counts, s)
 
   return mapped(solve_some, images, max(1, chunk // tried))
