@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 import numpy as np
 
 from perturb.figures.heatmaps import colour
-from perturb.figures.style import BLANK, KEPT, PANEL, REMOVED, STYLE, WHOLE, bare, title
+from perturb.figures.style import BLANK, KEPT, PANEL, REMOVED, STYLE, WHOLE, bare, foot_title, title
 from perturb.methods.channels import ChannelResult
 
 
@@ -22,20 +22,21 @@ def channel_panels(
   """
   best, found = int(result.best()[0]), bool(result.reaches()[0])
   saliency = np.asarray(result.heatmap)[0]
-  signs = ', saliency: red above zero, blue below' if saliency.min() < 0 else ', saliency'
+  signs = 'saliency: red > 0, blue < 0' if saliency.min() < 0 else 'saliency'
   deleting = result.game == 'delete'
   with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(PANEL * 1.5 * 4.5, PANEL * 1.7))
     grid = figure.add_gridspec(1, 5, width_ratios=[1, 1, 1, 0.12, 1.25], wspace=0.06)
     panels = (
-      (colour(saliency, picture), class_name + signs),
-      (inversions[0], 'inversion, all channels'),
-      (inversions[1], f'inversion, {result.areas[best]:g} channels'),
+      (colour(saliency, picture), class_name, signs),
+      (inversions[0], 'inversion, all channels', ''),
+      (inversions[1], f'inversion, {result.areas[best]:g} channels', ''),
     )
-    for i, (panel, text) in enumerate(panels):
+    for i, (panel, text, below) in enumerate(panels):
       axes = figure.add_subplot(grid[0, i])
       axes.imshow(panel)
       title(axes, text, 7)
+      foot_title(axes, below, 7)
       bare(axes)
     axes = figure.add_subplot(grid[0, 4])
     areas = np.asarray(result.areas)

@@ -85,6 +85,13 @@ def title(axes: Axes, text: str, size: float, pad: float = 3) -> None:
   axes.set_title(lines, fontsize=size, pad=pad, linespacing=1.0, parse_math=False)
 
 
+def foot_title(axes: Axes, text: str, size: float, pad: float = 2.5) -> None:
+  """As `title`, below a panel."""
+  width = axes.get_window_extent().width / axes.figure.dpi
+  lines, size = fitted(text, size, width)
+  axes.set_xlabel(lines, fontsize=size, labelpad=pad, linespacing=1.0, parse_math=False)
+
+
 def side_title(axes: Axes, text: str, size: float, pad: float = 2.5) -> None:
   """As `title`, along the left side of a panel."""
   height = axes.get_window_extent().height / axes.figure.dpi

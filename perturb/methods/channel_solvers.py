@@ -105,11 +105,6 @@ def eliminate(
   Returns:
     `[P, A, K]`, zeros and ones.
   """
-  first = jnp.tril(jnp.ones((channels + 1, channels), jnp.float32), -1)
-  start = _Table(
-    jnp.broadcast_to(first, (problems, *first.shape)),
-    jnp.full((problems, channels + 1), -jnp.inf, jnp.float32),
-  )
   last = counts.max() if s.sweeps % 2 == 0 else channels - counts.min()
 
   def step(i, table):

@@ -292,7 +292,8 @@ class ClassChannels(NamedTuple):
   Attributes:
     classes: `[C]`, indices of the classes, ascending.
     masks: `[C, K]`, the mean of the best masks of a class's images.
-    channels: `[C]`, k* = argmax_k of that mean (sec. 5.2).
+    channels: `[C]`, k* = argmax_k of that mean (sec. 5.2); of equal ones, as masks of zeros and
+      ones of few images have many, that which more areas keep.
   """
 
   classes: np.ndarray
@@ -313,4 +314,6 @@ def class_channels(result: ChannelResult, labels: Sequence[int] | np.ndarray) ->
   best = np.asarray(result.masks)[np.arange(len(labels)), result.best()]
   classes = np.unique(labels)
   masks = np.stack([best[labels == c].mean(0) for c in classes])
-  return ClassChannels(classes, masks, masks.argmax(1))
+  kept = np.stack([np.asarray(result.masks)[labels == c].mean((0, 1)) for c in classes])
+  channels = np.where(masks == masks.max(1, keepdims=True), kept, -np.inf).argmax(1)
+  return ClassChannels(classes, masks, channels)

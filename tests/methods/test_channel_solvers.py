@@ -44,6 +44,11 @@ def test_channels_that_stand_in_for_each_other_are_not_both_dropped():
   np.testing.assert_array_equal(tried, [[0, 1, 0, 0], [0, 1, 0, 1], [0, 1, 1, 1]])
 
 
+def test_an_exchange_brings_back_what_was_dropped():
+  swapped = solved(redundant, 4, [2], candidates=1, sweeps=1, swaps=1)
+  np.testing.assert_array_equal(swapped, [[1, 0, 0, 1]])
+
+
 def test_of_equal_channels_the_first_moves():
   shares = jnp.array([1.0, 2, 1, 2, 1])
   np.testing.assert_array_equal(

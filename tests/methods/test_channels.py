@@ -111,6 +111,9 @@ def test_the_channel_of_a_class_is_that_of_its_mean_mask():
   np.testing.assert_array_equal(found.classes, [2, 7])
   np.testing.assert_array_equal(found.channels, [3, 0])
   np.testing.assert_allclose(found.masks[1], [1, 0.5, 0, 0])
+  masks[:2, 0] = [1, 1, 0, 0]
+  masks[0, 1, 1] = 1  # Of the two that both images keep, one is kept at another area too.
+  np.testing.assert_array_equal(class_channels(result, [7, 7, 2]).channels, [3, 1])
 
 
 @pytest.mark.parametrize('game', ['delete', 'hybrid'])
