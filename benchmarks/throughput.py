@@ -40,7 +40,7 @@ def seconds(function, *arguments) -> float:
 
 def measure(net: nets.Pretrained, peer: Peer | None, x: np.ndarray, batch: int) -> dict[str, float]:
   """Figures of one batch: x `[batch, H, W, 3]`."""
-  steps = MODES['fast'].iterations
+  steps = MODES['draft'].iterations
   gradient = jax.grad(lambda x, net: net(x)[:, 0].sum())
   loop = jax.jit(
     lambda net, x: jax.lax.fori_loop(0, steps, lambda _, x: x - 1e-9 * gradient(x, net), x)

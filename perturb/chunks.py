@@ -28,7 +28,7 @@ def mapped(function: Callable[[jax.Array], Any], count: int, chunk: int) -> Any:
   chunks, chunk = _even(count, chunk)
   index = jnp.minimum(jnp.arange(chunks * chunk), count - 1).reshape(chunks, chunk)
   results = jax.lax.map(function, index)
-  return jax.tree.map(lambda r: r.reshape(-1, *r.shape[2:])[:count], results)
+  return jax.tree.map(lambda r: r.reshape(chunks * chunk, *r.shape[2:])[:count], results)
 
 
 def summed(

@@ -5,8 +5,7 @@ Smooth Masks", ICCV 2019. Shapes: B images, A areas, [H, W, C] pixels.
 """
 
 from collections.abc import Sequence
-import dataclasses
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,18 +17,16 @@ from perturb.base import (
   Images,
   Target,
   check_arguments,
-  class_scores,
   key_or_default,
   pick,
 )
 from perturb.chunks import default_chunk, mapped
 from perturb.compiled import compiled
-from perturb.errors import UserError, check_choice
+from perturb.errors import UserError
+from perturb.methods.extremal_reward import Game, Objective, Play, reward_of
 from perturb.methods.extremal_solvers import (
   MODES,
-  Reward,
   Settings,
-  initial_parameters,
   lattice_shape,
   render,
   solve,
@@ -37,11 +34,8 @@ from perturb.methods.extremal_solvers import (
 from perturb.nets.layer_gradients import refuse_rules
 from perturb.ops.area import binarise
 from perturb.ops.heatmaps import smooth
-from perturb.ops.perturbations import Perturbation, check_fade_to, perturb, pyramid
+from perturb.ops.perturbations import Perturbation, check_fade_to, perturb
 from perturb.options import Bounds, Count, Option, Positive, checked, setting_options
-
-Game = Literal['preserve', 'delete', 'hybrid']
-Objective = Literal['score', 'contrastive']
 
 DEFAULT_AREAS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
@@ -61,8 +55,15 @@ class ExtremalResult(NamedTuple):
     binary_scores: `[B, A]`, the score with exactly the a |Omega| largest mask pixels kept.
     full_score: `[B]`, Phi(x), the score of the image.
     blank_score: `[B]`, Phi of the fully perturbed image.
-    rewards: `[B, A, T]`, what the solver maximised, at each iteration.
-    area_losses: `[B, A, T]`, R_a at each iteration (zeros in the `fast` mode).
+    rewards: `[B, A, T]`, what the solver (the first search) maximised, at each iteration.
+    area_losses: `[B, A, T]`, R_a at each iteration (zeros in our modes).
+    agreement: `[B, A]` in [0, 1], how much the searches of the `robust` mode agree: the mean
+      overlap of their masks with the one returned, weighted by their scores. NaN in other modes.
+    candidates: `[B, A, S, h, w]`, the parameters that each search found; S = 0 in other modes.
+    candidate_scores: `[B, A, S]`, the mean of what they maximise over their last views.
+    candidate_overlaps: `[B, A, S]` in [0, 1], soft IoU of each one's mask with the one returned.
+    consensus: `[B, A, h, w]` in [0, 1], in which share of the masks found a node lies, weighted by
+      their scores. NaN in other modes.
   """
 
   areas: jax.Array
@@ -77,6 +78,20 @@ class ExtremalResult(NamedTuple):
   blank_score: jax.Array
   rewards: jax.Array
   area_losses: jax.Array
+  agreement: jax.Array
+  candidates: jax.Array
+  candidate_scores: jax.Array
+  candidate_overlaps: jax.Array
+  consensus: jax.Array
+
+  @property
+  def alternatives(self) -> np.ndarray:
+    """`[B, A, S]`: which candidates are other regions that do as well as the best one.
+
+    Their score is within 5 % of the best one's, and they overlap with the mask returned by less
+    than half. `render_masks(result.candidates[:, :, s], areas, size)` shows them.
+    """
+    return other_regions(self.candidate_scores, self.candidate_overlaps)
 
   @property
   def heatmap(self) -> jax.Array:
@@ -84,64 +99,14 @@ class ExtremalResult(NamedTuple):
     return smooth(jnp.asarray(self.masks).sum(1), 0.09)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Game:
-  """What is maximised, apart from the network and the image."""
-
-  game: Game
-  objective: Objective
-  perturbation: Perturbation
-  levels: int
-  sigma_max: float
-  normalised: bool
-  fade_to: tuple[float, ...]
-
-  def __post_init__(self) -> None:
-    check_choice('game', self.game, get_args(Game))
-    check_choice('objective', self.objective, get_args(Objective))
-    check_choice('perturbation', self.perturbation, get_args(Perturbation))
-
-
-def contrast(outputs: jax.Array, targets: jax.Array) -> jax.Array:
-  """Score of the target minus the best score of any other class: `[N]`."""
-  scores = class_scores(outputs)
-  chosen = jnp.arange(scores.shape[1]) == targets[:, None]
-  return pick(outputs, targets) - jnp.max(jnp.where(chosen, -jnp.inf, scores), axis=1)
-
-
-def _perturbed(x: jax.Array, g: _Game) -> jax.Array:
-  return pyramid(
-    x,
-    g.perturbation,
-    levels=g.levels,
-    sigma_max=g.sigma_max,
-    normalised=g.normalised,
-    fade_to=g.fade_to,
-  )
-
-
-def _reward(f: Function, pyramids: jax.Array, targets: jax.Array, g: _Game) -> Reward:
-  value = pick if g.objective == 'score' else contrast
-
-  def seen(masks, mirror):
-    images = perturb(pyramids, masks)
-    images = jnp.where(mirror, images[:, :, ::-1], images)
-    return value(f(images), targets)
-
-  def reward(masks: jax.Array, mirror: jax.Array) -> jax.Array:
-    if g.game == 'preserve':
-      return seen(masks, mirror)
-    if g.game == 'delete':
-      return -seen(1 - masks, mirror)
-    return seen(masks, mirror) - seen(1 - masks, mirror)
-
-  return reward
-
-
-def _solve_chunk(f, x, targets, areas, start, g: _Game, settings: Settings) -> dict[str, jax.Array]:
-  """P problems at once: x `[P, H, W, C]`, targets `[P]`, areas `[P]`, start `[P, h, w]`."""
-  pyramids = _perturbed(x, g)
-  solution = solve(_reward(f, pyramids, targets, g), x.shape[1:3], areas, start, settings)
+def _solve_chunk(
+  f, x, targets, areas, start, key, play: Play, settings: Settings
+) -> dict[str, jax.Array]:
+  """P problems at once: x `[P, H, W, C]`, targets `[P]`, areas `[P]`, start `[P, h, w]` or None."""
+  pyramids = play.pyramids(x)
+  reward = reward_of(f, pyramids, targets, play)
+  deviation = x.std((1, 2, 3))
+  solution = solve(reward, x.shape[1:3], areas, deviation, start, key, settings)
   masks = solution.masks
   asked = jnp.stack(
     [masks, 1 - masks, binarise(masks, areas), jnp.ones_like(masks), jnp.zeros_like(masks)]
@@ -162,18 +127,24 @@ def _solve_chunk(f, x, targets, areas, start, g: _Game, settings: Settings) -> d
     'blank_score': blank,
     'rewards': solution.rewards,
     'area_losses': solution.area_losses,
+    'agreement': solution.agreement,
+    'candidates': solution.candidates,
+    'candidate_scores': solution.candidate_scores,
+    'candidate_overlaps': solution.candidate_overlaps,
+    'consensus': solution.consensus,
   }
 
 
 @compiled
 def _extremal(
-  f, x, targets, areas, start, *, g: _Game, settings: Settings, chunk: int
+  f, x, targets, areas, start, key, *, play: Play, settings: Settings, chunk: int
 ) -> ExtremalResult:
   n_images, n_areas = x.shape[0], areas.shape[0]
 
   def solve_some(some):
     image, area = some // n_areas, some % n_areas
-    return _solve_chunk(f, x[image], targets[image], areas[area], start[image, area], g, settings)
+    begin = None if start is None else start[image, area]
+    return _solve_chunk(f, x[image], targets[image], areas[area], begin, key, play, settings)
 
   solved = {
     name: value.reshape(n_images, n_areas, *value.shape[1:])
@@ -220,7 +191,7 @@ def extremal_perturbation(
   *,
   key: jax.Array | None = None,
   start: jax.Array | np.ndarray | None = None,
-  mode: str = 'fast',
+  mode: str = 'robust',
   game: Game = 'preserve',
   objective: Objective = 'score',
   perturbation: Perturbation = 'blur',
@@ -245,10 +216,12 @@ def extremal_perturbation(
   Args:
     f, x, target: see `perturb.base`; f is any differentiable function.
     areas: fractions of the image, each in (0, 1).
-    key: PRNG key of the start of the 'fast' mode; `jax.random.key(0)` by default.
+    key: PRNG key of the views of the 'robust' mode and of the start of the 'draft' mode;
+      `jax.random.key(0)` by default.
     start: parameters to start from, e.g. of another result: `[B, A, h, w]` in [0, 1], or any shape
-      that broadcasts to it. By default each mode's own.
-    mode: 'fast' (ours), 'paper' or 'torchray' (as the authors' released code); see
+      that broadcasts to it; of the 'robust' mode's searches, not of its restarts. By
+      default each mode's own.
+    mode: 'robust' or 'draft' (ours), 'paper' or 'torchray' (as the authors' released code); see
       `perturb.methods.extremal_solvers`.
     game: 'preserve' maximises Phi(m (x) x), 'delete' minimises Phi((1 - m) (x) x), 'hybrid'
       maximises their difference.
@@ -263,7 +236,8 @@ def extremal_perturbation(
     chunk: how many problems (image, area) are solved side by side, which bounds the memory; by
       default as many as suit the machine.
     **settings: fields of the mode's settings, e.g. `iterations`, `learning_rate`: see
-      `perturb.methods.extremal_solvers.Fast` and `Penalised`.
+      `perturb.methods.extremal_robust.Robust`, and `Draft` and `Penalised` of
+      `perturb.methods.extremal_solvers`.
 
   Returns:
     An `ExtremalResult`.
@@ -282,10 +256,11 @@ def extremal_perturbation(
     x,
     targets,
     jnp.asarray(areas, jnp.float32),
-    _start(start, key, x, len(areas), resolved),
+    _start(start, x, len(areas), resolved),
+    key_or_default(key),
     settings=resolved,
     chunk=chunk,
-    g=_Game(
+    play=Play(
       game,
       objective,
       perturbation,
@@ -298,21 +273,27 @@ def extremal_perturbation(
 
 
 def _start(
-  start: jax.Array | np.ndarray | None,
-  key: jax.Array | None,
-  x: jax.Array,
-  n_areas: int,
-  settings: Settings,
-) -> jax.Array:
-  size = (x.shape[1], x.shape[2])
-  shape = (x.shape[0], n_areas, *lattice_shape(size, settings))
+  start: jax.Array | np.ndarray | None, x: jax.Array, n_areas: int, settings: Settings
+) -> jax.Array | None:
   if start is None:
-    # The same for every problem: a result does not depend on what it is batched with.
-    start = initial_parameters(size, key_or_default(key), settings)
+    return None
+  shape = (x.shape[0], n_areas, *lattice_shape((x.shape[1], x.shape[2]), settings))
   try:
     return jnp.broadcast_to(jnp.asarray(start, jnp.float32), shape)
   except ValueError as error:
     raise UserError(f'start must have the shape {shape}, not {np.shape(start)}') from error
+
+
+def other_regions(scores: jax.Array | np.ndarray, overlaps: jax.Array | np.ndarray) -> np.ndarray:
+  """Which candidates `[..., S]` do as well as the best and are elsewhere than the mask returned.
+
+  Args:
+    scores: of the candidates; within 5 % of the best one is as well.
+    overlaps: of their masks with the one returned; less than a half is elsewhere.
+  """
+  scores = np.asarray(scores)
+  best = scores.max(-1, keepdims=True, initial=-np.inf)
+  return (scores >= best - 0.05 * np.abs(best)) & (np.asarray(overlaps) < 0.5)
 
 
 @compiled
@@ -332,7 +313,7 @@ def render_masks(
   areas: Sequence[float] | jax.Array | np.ndarray,
   size: tuple[int, int],
   *,
-  mode: str = 'fast',
+  mode: str = 'robust',
   chunk: int | None = None,
   **settings: Any,
 ) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Three ways to maximise a reward over masks of given areas.
+"""Four ways to maximise a reward over masks of given areas.
 
 `solve` takes a batch of P problems, a reward of each problem's mask, and the settings of one of the
 named modes; it returns low-resolution parameters, and `render` the masks they stand for. Every
@@ -6,11 +6,13 @@ problem of a batch is independent: the energies are summed.
 
 `paper`     SGD on reward - lambda R_a over max-convolved masks, as the paper describes it.
 `torchray`  the same as TorchRay, the authors' released code, does it.
-`fast`      ours: the area is not a penalty but holds exactly at every step. A lattice of values
+`draft`     ours: the area is not a penalty but holds exactly at every step. A lattice of values
             in [0, 1] is smoothed by a Gaussian (eq. 5) and softly thresholded at the level that
             makes the mask's mean a. The paper replaces eq. 5 by a max-convolution because a
             convolution never reaches 1; the threshold restores the contrast just as well. Adam
             climbs while the area shrinks from 1/2 to a and the threshold sharpens.
+`robust`    ours: the same masks, by searches that see many views of the image, and their consensus;
+            see `perturb.methods.extremal_robust`.
 """
 
 from collections.abc import Callable
@@ -21,18 +23,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from perturb.methods.extremal_reward import Reward, View
+from perturb.methods.extremal_robust import Robust, solve_robust
 from perturb.ops.area import area_loss, project, projected
 from perturb.ops.masks import Lattice, gaussian_field, smooth_max_conv
 from perturb.options import Bounds, Count, Inside, Natural, NotNegative, Positive
 
-# (masks [P, H, W], mirror) -> rewards [P]; mirror: whether the network sees the mirrored image.
-Reward = Callable[[jax.Array, jax.Array], jax.Array]
 Logged = TypeVar('Logged')  # What is kept of each iteration.
 
 
 @dataclasses.dataclass(frozen=True)
-class Fast:
-  """Settings of the `fast` mode.
+class Draft:
+  """Settings of the `draft` mode.
 
   Attributes:
     iterations: T, steps of Adam.
@@ -103,10 +105,11 @@ class Penalised:
     )
 
 
-Settings = Fast | Penalised
+Settings = Robust | Draft | Penalised
 
 MODES: dict[str, Settings] = {
-  'fast': Fast(),
+  'robust': Robust(),
+  'draft': Draft(),
   'paper': Penalised(iterations=1600, doublings=2),
   'torchray': Penalised(
     iterations=800,
@@ -127,13 +130,24 @@ class Solution(NamedTuple):
     parameters: `[P, h, w]` in [0, 1].
     masks: `[P, H, W]` in [0, 1].
     rewards: `[P, T]`, of each iteration's mask.
-    area_losses: `[P, T]`, R_a of each iteration's mask (zeros in the `fast` mode).
+    area_losses: `[P, T]`, R_a of each iteration's mask (zeros in our modes).
+    candidates: `[P, S, h, w]`, what each search of the `robust` mode found; S = 0 in the others.
+    candidate_scores: `[P, S]`, the mean reward of their views.
+    candidate_overlaps: `[P, S]`, of their masks with the one returned.
+    agreement: `[P]`, how much the searches agree; NaN in the other modes.
+    consensus: `[P, h, w]`, the weighted share of the searches' masks that a node is in; NaN in the
+      other modes.
   """
 
   parameters: jax.Array
   masks: jax.Array
   rewards: jax.Array
   area_losses: jax.Array
+  candidates: jax.Array
+  candidate_scores: jax.Array
+  candidate_overlaps: jax.Array
+  agreement: jax.Array
+  consensus: jax.Array
 
 
 def lattice_shape(size: tuple[int, int], settings: Settings) -> tuple[int, int]:
@@ -144,8 +158,13 @@ def lattice_shape(size: tuple[int, int], settings: Settings) -> tuple[int, int]:
   return round(size[0] / spacing), round(size[1] / spacing)
 
 
-def initial_parameters(size: tuple[int, int], key: jax.Array, settings: Settings) -> jax.Array:
-  """Where a mode starts from, `[h, w]`: ones, or 1/2 with a little noise in the `fast` mode."""
+def searches_of(settings: Settings) -> int:
+  """S: how many searches a mode makes of each mask; 0 where there are no candidates."""
+  return settings.searches + settings.restarts if isinstance(settings, Robust) else 0
+
+
+def _initial_parameters(size: tuple[int, int], key: jax.Array, settings: Settings) -> jax.Array:
+  """Where a mode starts from, `[h, w]`: ones, or 1/2 with a little noise in the `draft` mode."""
   shape = lattice_shape(size, settings)
   if isinstance(settings, Penalised):
     return jnp.ones(shape, jnp.float32)
@@ -153,7 +172,13 @@ def initial_parameters(size: tuple[int, int], key: jax.Array, settings: Settings
 
 
 def solve(
-  reward: Reward, size: tuple[int, int], areas: jax.Array, start: jax.Array, settings: Settings
+  reward: Reward,
+  size: tuple[int, int],
+  areas: jax.Array,
+  deviation: jax.Array,
+  start: jax.Array | None,
+  key: jax.Array,
+  settings: Settings,
 ) -> Solution:
   """Maximises the rewards of P masks of given areas.
 
@@ -161,12 +186,57 @@ def solve(
     reward: what is maximised, a function of masks; each problem's depends on its own mask alone.
     size: (H, W) of the image in pixels.
     areas: a `[P]`, fractions of the image in (0, 1).
-    start: `[P, h, w]` in [0, 1], the parameters to start from; see `initial_parameters`.
+    deviation: `[P]`, the standard deviation of each image's values.
+    start: `[P, h, w]` in [0, 1], the parameters to start from; None for the mode's own.
+    key: PRNG key of what is random in a mode, the same for all problems: a result does not depend
+      on what it is batched with.
     settings: one of `MODES`, or a variant of it.
   """
-  if isinstance(settings, Fast):
-    return _solve_fast(reward, size, areas, start, settings)
+  if isinstance(settings, Robust):
+    return _solve_robust(reward, size, areas, deviation, start, key, settings)
+  if start is None:
+    start = _initial_parameters(size, key, settings)
+    start = jnp.broadcast_to(start, (len(areas), *start.shape))
+  if isinstance(settings, Draft):
+    return _solve_draft(reward, size, areas, start, settings)
   return _solve_penalised(reward, size, areas, start, settings)
+
+
+def _one_search(
+  parameters: jax.Array, masks: jax.Array, rewards: jax.Array, area_losses: jax.Array
+) -> Solution:
+  """The solution of a mode without candidates; histories `[T, P]`."""
+  count, *shape = parameters.shape
+  none = jnp.zeros((count, 0), jnp.float32)
+  unknown = jnp.full(count, jnp.nan, jnp.float32)
+  candidates = jnp.zeros((count, 0, *shape), jnp.float32)
+  return Solution(
+    parameters,
+    masks,
+    rewards.T,
+    area_losses.T,
+    candidates,
+    none,
+    none,
+    unknown,
+    jnp.full_like(parameters, jnp.nan),
+  )
+
+
+def _solve_robust(reward, size, areas, deviation, start, key, s: Robust) -> Solution:
+  shape = lattice_shape(size, s)
+  found = solve_robust(reward, size, shape, areas, deviation, start, key, s)
+  return Solution(
+    found.parameters,
+    render(found.parameters, areas, size, s),
+    found.rewards,
+    jnp.zeros_like(found.rewards),
+    found.candidates,
+    found.candidate_scores,
+    found.candidate_overlaps,
+    found.agreement,
+    found.consensus,
+  )
 
 
 def _logged_and_gradient(
@@ -176,11 +246,11 @@ def _logged_and_gradient(
   return logged, gradient
 
 
-def _field(parameters: jax.Array, size: tuple[int, int], s: Fast) -> jax.Array:
+def _field(parameters: jax.Array, size: tuple[int, int], s: Draft | Robust) -> jax.Array:
   return gaussian_field(parameters, size, s.sigma * min(size))
 
 
-def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
+def _solve_draft(reward, size, areas, start, s: Draft) -> Solution:
   optimiser = optax.adam(s.learning_rate, b2=0.99)
   ramp = min(s.ramp * s.iterations, s.iterations - 1)
 
@@ -191,7 +261,7 @@ def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
     width = s.start_width * (s.end_width / s.start_width) ** progress
 
     def energy(parameters):
-      rewards = reward(project(_field(parameters, size, s), area, width), jnp.asarray(False))
+      rewards = reward(project(_field(parameters, size, s), area, width), View())
       return -jnp.sum(rewards), rewards
 
     rewards, gradient = _logged_and_gradient(energy, parameters)
@@ -204,7 +274,7 @@ def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
 
   first = (start, optimiser.init(start), start, jnp.full(areas.shape, -jnp.inf, jnp.float32))
   (_, _, best, _), rewards = jax.lax.scan(iterate, first, jnp.arange(s.iterations))
-  return Solution(best, render(best, areas, size, s), rewards.T, jnp.zeros_like(rewards.T))
+  return _one_search(best, render(best, areas, size, s), rewards, jnp.zeros_like(rewards))
 
 
 def _settle(
@@ -249,7 +319,9 @@ def _solve_penalised(reward, size, areas, start, s: Penalised) -> Solution:
     def energy(parameters):
       masks = smooth_max_conv(parameters, lattice)
       losses = area_loss(masks, areas)
-      rewards = reward(lattice.crop(masks), (t % 2 == 0) & s.mirror)
+      mirrored = (t % 2 == 0) & s.mirror
+      view = View(lambda images: jnp.where(mirrored, images[:, :, ::-1], images))
+      rewards = reward(lattice.crop(masks), view)
       return jnp.sum(area_weight(t, s) * losses - rewards), (rewards, losses)
 
     logged, gradient = _logged_and_gradient(energy, parameters)
@@ -261,7 +333,7 @@ def _solve_penalised(reward, size, areas, start, s: Penalised) -> Solution:
   (_, _, parameters), (rewards, losses) = jax.lax.scan(
     iterate, (start, jnp.zeros_like(start), start), jnp.arange(s.iterations)
   )
-  return Solution(parameters, render(parameters, areas, size, s), rewards.T, losses.T)
+  return _one_search(parameters, render(parameters, areas, size, s), rewards, losses)
 
 
 def render(
@@ -278,7 +350,7 @@ def render(
   Returns:
     `[P, H, W]` in [0, 1].
   """
-  if isinstance(settings, Fast):
+  if not isinstance(settings, Penalised):
     return _settle(_field(parameters, size, settings), areas, settings.end_width)
   lattice = settings.lattice(size)
   return lattice.crop(smooth_max_conv(parameters, lattice))

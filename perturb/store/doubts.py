@@ -14,6 +14,7 @@ UNSEEN = 'the class scores no higher in the image than in the blank one'
 HARDLY = 'the class scores hardly higher in the image than in the blank one'
 UNREACHED = 'no area reaches the score'
 CHEAPER = 'the pixels of Grad-CAM do better than the mask'
+OTHERS = 'another region does as well'
 
 
 def game_value(game: str, kept: Array, deleted: Array) -> Array:
@@ -33,7 +34,12 @@ def star_of(result: BlankScores, threshold: float, game: str) -> np.ndarray:
 
 
 def doubts_of(
-  result: BlankScores, threshold: float, game: str, values: np.ndarray, cheap: np.ndarray
+  result: BlankScores,
+  threshold: float,
+  game: str,
+  values: np.ndarray,
+  cheap: np.ndarray,
+  others: np.ndarray,
 ) -> list[list[str]]:
   """Why not to trust the explanation of an image at an area: for each image and area, '' if not.
 
@@ -43,6 +49,7 @@ def doubts_of(
     game: 'preserve', 'delete' or 'hybrid'.
     values: `[B, A]`, what the game maximises, of the masks found.
     cheap: `[B, A]`, the same of the largest pixels of a heatmap; NaN where that is not known.
+    others: `[B, A]`, whether a search found another region that does as well.
 
   Returns:
     B lists of A texts.
@@ -56,7 +63,12 @@ def doubts_of(
       whole = UNSEEN if rise[image] <= 0 else HARDLY
     else:
       whole = UNREACHED if np.isnan(star[image]) and game != 'delete' else ''
-    texts.append(['; '.join(filter(None, (whole, CHEAPER if one else ''))) for one in areas])
+    texts.append(
+      [
+        '; '.join(filter(None, (whole, CHEAPER if cheaper else '', OTHERS if other else '')))
+        for cheaper, other in zip(areas, np.asarray(others)[image], strict=True)
+      ]
+    )
   return texts
 
 

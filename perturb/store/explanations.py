@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from perturb.methods.area_growth import trusted_fraction
-from perturb.methods.extremal import ExtremalResult, render_masks
-from perturb.methods.extremal_solvers import Settings, lattice_shape
+from perturb.methods.extremal import ExtremalResult, other_regions, render_masks
+from perturb.methods.extremal_solvers import Settings, lattice_shape, searches_of
 from perturb.store.arrays import Field, Group, read_attributes
 from perturb.store.doubts import doubts_of, game_value, star_of
 from perturb.store.manifest import group_shape, names_by_row
@@ -17,12 +17,14 @@ PER_IMAGE = ('full_score', 'blank_score')
 CHEAP = 'grad_cam_value'  # What the game maximises, of the largest pixels of Grad-CAM.
 PER_AREA = ('mean_area', 'share_area', 'scores', 'deleted_scores', 'binary_scores')
 _NUMBERS = (*PER_IMAGE, *PER_AREA)
+# Of the `robust` mode, whose searches may differ.
+OF_SEARCHES = (*('agreement', 'consensus', 'candidates', 'candidate_scores', 'candidate_overlaps'),)
 _BESIDE = ('mean_area', 'share_area', 'binary_scores', 'probability')
 
 SCORES = (
   'image', 'class', 'target', 'label', 'probability', 'rank', 'area', 'mean_area', 'share_area',
   'score', 'deleted_score', 'binary_score', 'full_score', 'blank_score', 'kept', 'smallest_area',
-  'doubt',
+  'agreement', 'doubt',
 )  # fmt: skip
 
 
@@ -60,7 +62,17 @@ class Explanation(NamedTuple):
 
 def fields(shape: tuple[int, int], areas: int, settings: Settings) -> dict[str, Field]:
   """What is stored of each image of a shape (H, W)."""
-  lattice = lattice_shape(shape, settings)
+  lattice, searches = lattice_shape(shape, settings), searches_of(settings)
+  candidate = Field('float32', ('area', 'search'), (areas, searches))
+  robust = {
+    'agreement': Field('float32', ('area',), (areas,)),
+    'consensus': Field('float32', ('area', 'row', 'column'), (areas, *lattice)),
+    'candidates': Field(
+      'float32', ('area', 'search', 'row', 'column'), (areas, searches, *lattice)
+    ),
+    'candidate_scores': candidate,
+    'candidate_overlaps': candidate,
+  }
   return {
     'target': Field('int32'),
     'probability': Field(),
@@ -69,6 +81,7 @@ def fields(shape: tuple[int, int], areas: int, settings: Settings) -> dict[str, 
     **{name: Field('float32', ('area',), (areas,)) for name in PER_AREA},
     CHEAP: Field('float32', ('area',), (areas,)),
     'parameters': Field('float32', ('area', 'row', 'column'), (areas, *lattice)),
+    **(robust if searches else {}),
   }
 
 
@@ -100,14 +113,15 @@ class Explanations(Results, Mapping[str, ExtremalResult]):
     rows = range(first, min(first + made['block'], self.manifest.counts[group.path.name]))
     parameters = np.zeros((made['block'], *group.read('parameters', [row]).shape[1:]), 'f4')
     parameters[: len(rows)] = np.nan_to_num(group.read('parameters', list(rows)))
+    one = row - first
     areas = group.read('area')
     masks = render_masks(
       parameters, areas, shape, mode=made['mode'], chunk=made['chunk'], **made['settings']
     )
-    one = row - first
     empty = np.zeros((1, len(areas), 0), np.float32)
     arrays: dict[str, Any] = {field: group.read(field, [row]) for field in _NUMBERS}
     arrays |= {'areas': areas, 'rewards': empty, 'area_losses': empty}
+    arrays |= _searches(group, row, parameters[one : one + 1].shape)
     arrays['masks'] = np.asarray(masks)[one : one + 1]
     arrays['parameters'] = parameters[one : one + 1]
     return ExtremalResult(**arrays)
@@ -155,17 +169,32 @@ class Explanations(Results, Mapping[str, ExtremalResult]):
     values |= {'rank': group.read('rank') if 'rank' in group else np.full(len(scores.scores), -1)}
     kept, smallest = trusted_fraction(scores, np.inf), star_of(scores, threshold, game)
     doubts = _doubts(scores, threshold, game)
+    unknown = np.full(scores.scores.shape, np.nan)
+    agreement = group.read('agreement') if 'agreement' in group else unknown
     for row, name in names.items():
       target, rank = int(values['target'][row]), int(values['rank'][row])
       for i, area in enumerate(scores.areas):
         numbers = [values[field][row, i] for field in PER_AREA]
         numbers += [values[field][row] for field in PER_IMAGE]
-        numbers += [kept[row, i], smallest[row]]
+        numbers += [kept[row, i], smallest[row], agreement[row, i]]
         yield (
           name, class_name(target), target, int(values['label'][row]),
           f'{values["probability"][row]:.6g}', rank if rank > 0 else '', f'{area:g}',
           *(f'{number:.6g}' for number in numbers), doubts[row][i],
         )  # fmt: skip
+
+
+def _searches(group: Group, row: int, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+  """What the searches of an image found; `[1, A, h, w]` the shape of its parameters."""
+  if 'candidates' in group:
+    return {name: group.read(name, [row]) for name in OF_SEARCHES}
+  return {
+    'agreement': np.full(shape[:2], np.nan, np.float32),
+    'consensus': np.full(shape, np.nan, np.float32),
+    'candidates': np.zeros((*shape[:2], 0, *shape[2:]), np.float32),
+    'candidate_scores': np.zeros((*shape[:2], 0), np.float32),
+    'candidate_overlaps': np.zeros((*shape[:2], 0), np.float32),
+  }
 
 
 class _Scores(NamedTuple):
@@ -177,6 +206,7 @@ class _Scores(NamedTuple):
   full_score: np.ndarray
   blank_score: np.ndarray
   cheap: np.ndarray
+  others: np.ndarray
 
 
 def _scores(group: Group, rows: slice | Sequence[int]) -> _Scores:
@@ -184,9 +214,13 @@ def _scores(group: Group, rows: slice | Sequence[int]) -> _Scores:
   read = {name: group.read(name, rows) for name in names}
   unknown = np.full(read['scores'].shape, np.nan)  # In results of before it was computed.
   cheap = group.read(CHEAP, rows) if CHEAP in group else unknown
-  return _Scores(areas=group.read('area'), cheap=cheap, **read)
+  others = np.zeros(read['scores'].shape, bool)
+  if 'candidates' in group:
+    candidates = (group.read(f'candidate_{name}', rows) for name in ('scores', 'overlaps'))
+    others = np.asarray(np.any(other_regions(*candidates), axis=-1))
+  return _Scores(areas=group.read('area'), cheap=cheap, others=others, **read)
 
 
 def _doubts(scores: _Scores, threshold: float, game: str) -> list[list[str]]:
   values = game_value(game, scores.scores, scores.deleted_scores)
-  return doubts_of(scores, threshold, game, values, scores.cheap)
+  return doubts_of(scores, threshold, game, values, scores.cheap, scores.others)

@@ -18,12 +18,12 @@ from perturb.figures.style import png
 from perturb.methods.area_growth import trusted_fraction
 from perturb.methods.class_activation import grad_cam
 from perturb.methods.extremal import (
-  Game,
-  Objective,
   check_areas,
   extremal_perturbation,
   settings_of,
 )
+from perturb.methods.extremal_reward import Game, Objective
+from perturb.methods.extremal_solvers import searches_of
 from perturb.methods.heatmap_regions import region_scores
 from perturb.nets import Pretrained
 from perturb.ops.perturbations import Perturbation, pyramid
@@ -38,6 +38,7 @@ from perturb.store import files
 from perturb.store.doubts import game_value, in_words, star_of
 from perturb.store.explanations import (
   CHEAP,
+  OF_SEARCHES,
   PER_AREA,
   PER_IMAGE,
   SCORES,
@@ -113,6 +114,7 @@ def experiment_of(
   options = {name: config[name] for name in ('mode', 'game', 'objective')}
   options |= {**_perturbation(net, config), **config.settings}
   key = jax.random.key(config.seed)
+  of_searches = OF_SEARCHES if searches_of(settings) else ()
 
   def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
     f, x = net.part(stop=config.layer or None), share['x']
@@ -127,7 +129,7 @@ def experiment_of(
       'probability': unknown if config.layer else predicted['probability'],
       'parameters': result.parameters,
       CHEAP: _cheap_values(f, x, target, areas, config, _perturbation(net, config)),
-      **{name: getattr(result, name) for name in (*PER_IMAGE, *PER_AREA)},
+      **{name: getattr(result, name) for name in (*PER_IMAGE, *PER_AREA, *of_searches)},
     }
 
   def attributes(shape: Shape, block: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from perturb.store.doubts import (
   CHEAPER,
   HARDLY,
+  OTHERS,
   UNREACHED,
   UNSEEN,
   doubts_of,
@@ -30,9 +31,10 @@ def scores_of(scores, full, blank):
 def test_each_doubt_is_of_its_image_and_area():
   scores = scores_of([[9, 11], [5, 6], [5, 6], [1, 2]], [10, -1, 0.5, 10], [0, 0, 0, 0])
   cheap = np.array([[9.5, 3], [1, 1], [np.nan, np.nan], [1, 1]])
-  doubts = doubts_of(scores, 1.0, 'preserve', scores.scores, cheap)
-  assert doubts == [[CHEAPER, ''], [UNSEEN] * 2, [HARDLY] * 2, [UNREACHED] * 2]
-  assert in_words(doubts[0], AREAS) == [f'{CHEAPER} (area 0.1)']
+  others = np.array([[False, True], *[[False] * 2] * 3])
+  doubts = doubts_of(scores, 1.0, 'preserve', scores.scores, cheap, others)
+  assert doubts == [[CHEAPER, OTHERS], [UNSEEN] * 2, [HARDLY] * 2, [UNREACHED] * 2]
+  assert in_words(doubts[0], AREAS) == [f'{CHEAPER} (area 0.1)', f'{OTHERS} (area 0.2)']
   assert in_words(doubts[1], AREAS) == [UNSEEN]
   assert in_words(['', ''], AREAS) == []
 
@@ -49,6 +51,8 @@ def test_what_a_game_maximises():
 def test_the_deletion_game_has_no_a_star_to_miss():
   scores = scores_of([[1, 2]], [10], [0])
   unknown = np.full((1, 2), np.nan)
-  assert doubts_of(scores, 1.0, 'delete', -scores.scores, unknown) == [['', '']]
+  assert doubts_of(scores, 1.0, 'delete', -scores.scores, unknown, np.zeros((1, 2), bool)) == [
+    ['', '']
+  ]
   assert np.isnan(star_of(scores, 0.1, 'delete')).all()
   assert star_of(scores, 0.1, 'preserve') == [0.1]

@@ -77,7 +77,7 @@ def test_the_table_has_a_row_for_each_image_and_area(first):
 def test_the_workdir_holds_what_other_tools_read(first):
   out = first[0] / 'out'
   config = json.loads((out / 'config.json').read_text())
-  assert config['settings']['iterations'] == 3 and config['mode'] == 'fast'
+  assert config['settings']['iterations'] == 3 and config['mode'] == 'robust'
   found = Explanations(out)
   result = found['chelsea']
   assert found.names == ['chelsea', 'coffee'] and found.field('chelsea', 'target') == 285
@@ -161,11 +161,11 @@ def test_images_that_are_not_there_are_said_before_another_config(first, capsys)
     ),
     (
       ['--config=configs/extremal.py', '--config.settings.iteration=1'],
-      "mode 'fast' has no setting 'iteration'; did you mean 'iterations'",
+      "mode 'robust' has no setting 'iteration'; did you mean 'iterations'",
     ),
     (
       ['--config=configs/extremal.py', '--config.settings.iterations=many'],
-      "mode 'fast': iterations must be a whole number, at least 1, not 'many'",
+      "mode 'robust': iterations must be a whole number, at least 1, not 'many'",
     ),
     (
       ['--config=configs/heatmaps.py', '--config.options.layr=blocks.9'],

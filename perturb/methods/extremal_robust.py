@@ -1,0 +1,249 @@
+"""Extremal perturbations as a consensus of searches that see many views of the image (ours).
+
+A network has many masks of nearly the same score; which of them a search finds is chance, and most
+of them fool this network alone. Here
+
+1.  every step of a search sees another random view of the perturbed image (moved and
+    mirrored; zoomed, noisy or less perturbed if asked), so that only what survives these is
+    rewarded;
+2.  searches start where discs of the area score best, which is the same for images that are nearly
+    the same; if asked, others start from a uniform mask whose area shrinks, as in `draft`;
+3.  the answer is their consensus: the parameters are averaged with weights that fall off as the
+    rewards do, and the mean is thresholded at the area.
+
+The table of what was tried is in docs/measured.md. Shapes: P problems, S searches with the
+restarts, an image of [H, W] pixels, a lattice of h x w nodes.
+"""
+
+from collections.abc import Callable
+import dataclasses
+from typing import Annotated, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from perturb.methods.extremal_reward import Reward, View
+from perturb.ops.area import project
+from perturb.ops.augment import Ranges, random_view
+from perturb.ops.masks import gaussian_field
+from perturb.options import Bounds, Count, Natural, NotNegative, Positive
+
+_FIRST_AREA = 0.5  # Of a search from a uniform mask.
+_WIDTHS = 0.1, 0.01  # Of a mask's transition from 0 to 1, at the start and at the end of a search.
+_RAMP = 0.7  # The part of a search that area and width take to arrive.
+_SETTLED = 0.75  # From here on a search's parameters and rewards are averaged.
+
+
+@dataclasses.dataclass(frozen=True)
+class Robust:
+  """Settings of the `robust` mode.
+
+  Attributes:
+    iterations: steps of each search.
+    searches: how many start where discs score best, each with other views.
+    restarts: how many more start from a uniform mask, whose area shrinks; they may find a higher
+      score elsewhere, and another one for an image that is nearly the same.
+    discs: number of discs along each side, which are tried for the start.
+    learning_rate: step size of Adam, in the units of the parameters, which lie in [0, 1]; it
+      falls to a third.
+    nodes: number of lattice nodes along the shorter side of the image.
+    sigma: sigma of the Gaussian that smooths the lattice, as a fraction of the shorter side.
+    shift: how far a view is moved, at most, as a fraction of each side.
+    zoom: how much a view is zoomed, at most: 0.15 is from 0.85 to 1.15.
+    mirror: whether half of the views are mirrored; not for what is never seen so, as digits.
+    noise: of a view, as a fraction of the standard deviation of the image's values.
+    fading: how much weaker than full the perturbation may be in a view, at most.
+    tolerance: a search whose reward is lower than the best one by this fraction of it counts 1/e.
+  """
+
+  iterations: Count = 40
+  searches: Count = 2
+  restarts: Natural = 0
+  discs: Annotated[int, Bounds(2)] = 8
+  learning_rate: NotNegative = 0.1
+  nodes: Annotated[int, Bounds(2)] = 32
+  sigma: Positive = 1 / 16
+  shift: NotNegative = 0.03
+  zoom: Annotated[float, Bounds(0, 1, below=True)] = 0.0
+  mirror: bool = True
+  noise: NotNegative = 0.0
+  fading: Annotated[float, Bounds(0, 1)] = 0.0
+  tolerance: Positive = 0.1
+
+  @property
+  def end_width(self) -> float:
+    """Width of the last masks' transition, in the units of the smoothed lattice."""
+    return _WIDTHS[1]
+
+
+class Found(NamedTuple):
+  """What the searches found.
+
+  Attributes:
+    parameters: `[P, h, w]` in [0, 1], the weighted mean of those of the searches.
+    consensus: `[P, h, w]` in [0, 1], the weighted share of the searches' masks that a node is in.
+    candidates: `[P, S, h, w]`, the parameters of each search.
+    candidate_scores: `[P, S]`, the mean reward of the views at the end of each search.
+    candidate_overlaps: `[P, S]` in [0, 1], the overlap (soft IoU) of each search's mask with that
+      of the parameters.
+    agreement: `[P]` in [0, 1], the mean of these, weighted as the parameters are.
+    rewards: `[P, T]`, of the first search's masks, under each step's view.
+  """
+
+  parameters: jax.Array
+  consensus: jax.Array
+  candidates: jax.Array
+  candidate_scores: jax.Array
+  candidate_overlaps: jax.Array
+  agreement: jax.Array
+  rewards: jax.Array
+
+
+def solve_robust(
+  reward: Reward,
+  size: tuple[int, int],
+  shape: tuple[int, int],
+  areas: jax.Array,
+  deviation: jax.Array,
+  start: jax.Array | None,
+  key: jax.Array,
+  s: Robust,
+) -> Found:
+  """Searches for P masks of given areas.
+
+  Args:
+    reward: what is maximised.
+    size: (H, W) of the image in pixels.
+    shape: (h, w) of the lattice.
+    areas: a `[P]`, fractions of the image in (0, 1).
+    deviation: `[P]`, the standard deviation of each image's values.
+    start: where the searches start, `[P, h, w]`; None for the best discs.
+    key: PRNG key of the views.
+    s: the settings.
+  """
+
+  def masks_of(parameters: jax.Array, areas: jax.Array, width: jax.Array | float) -> jax.Array:
+    return project(gaussian_field(parameters, size, s.sigma * min(size)), areas, width)
+
+  def search(i: jax.Array) -> tuple[jax.Array, jax.Array]:
+    first = i < s.searches
+    return _climb(
+      lambda parameters, areas, width, view: reward(masks_of(parameters, areas, width), view),
+      jnp.where(first, beginning, 0.5),
+      areas,
+      jnp.where(first, areas, _FIRST_AREA),
+      s.learning_rate,
+      lambda t: _view(jax.random.fold_in(jax.random.fold_in(key, i), t), deviation, s),
+      s.iterations,
+    )
+
+  beginning = _best_discs(reward, size, shape, areas, s) if start is None else start
+  candidates, rewards = jax.lax.map(search, jnp.arange(s.searches + s.restarts))
+  scores = rewards[:, int(_SETTLED * s.iterations) :].mean(1)
+  masks = jax.lax.map(lambda c: masks_of(c, areas, s.end_width), candidates)
+  weights = _weights(scores, s.tolerance)
+  parameters = jnp.einsum('sp,sphw->phw', weights, candidates)
+  consensus = jnp.einsum('sp,sphw->phw', weights, masks)
+  final = masks_of(parameters, areas, s.end_width)
+  overlaps = jnp.minimum(masks, final).sum((2, 3)) / jnp.maximum(masks, final).sum((2, 3))
+  return Found(
+    parameters,
+    jnp.clip(jax.image.resize(consensus, (len(areas), *shape), 'linear'), 0, 1),
+    candidates.swapaxes(0, 1),
+    scores.T,
+    overlaps.T,
+    (weights * overlaps).sum(0),
+    rewards[0].T,
+  )
+
+
+def _weights(scores: jax.Array, tolerance: float) -> jax.Array:
+  """What each search counts, `[S, P]`, with a sum of 1 over the searches."""
+  best = scores.max(0)
+  return jax.nn.softmax((scores - best) / (tolerance * jnp.maximum(jnp.abs(best), 1)), axis=0)
+
+
+def _view(key: jax.Array, deviation: jax.Array, s: Robust) -> View:
+  view_key, strength_key = jax.random.split(key)
+  ranges = Ranges(s.shift, s.zoom, s.mirror, s.noise)
+  return View(
+    lambda images: random_view(view_key, images, deviation, ranges),
+    1 - s.fading * jax.random.uniform(strength_key, (), jnp.float32) if s.fading else None,
+  )
+
+
+def _climb(
+  reward: Callable[[jax.Array, jax.Array, jax.Array, View], jax.Array],
+  start: jax.Array,
+  areas: jax.Array,
+  first_areas: jax.Array,
+  rate: float,
+  view: Callable[[jax.Array], View],
+  steps: int,
+) -> tuple[jax.Array, jax.Array]:
+  """Adam from a start: the mean parameters of the last steps `[P, h, w]`, rewards `[T, P]`."""
+  adam = optax.scale_by_adam(b2=0.99)
+  ramp = max(_RAMP * steps, 1)
+  settled = int(_SETTLED * steps)
+
+  def step(carry, t):
+    parameters, state, mean = carry
+    progress = jnp.minimum(t / ramp, 1.0)
+    area = first_areas * (areas / first_areas) ** progress
+    width = _WIDTHS[0] * (_WIDTHS[1] / _WIDTHS[0]) ** progress
+
+    def energy(parameters):
+      rewards = reward(parameters, area, width, view(t))
+      return -jnp.sum(rewards), rewards
+
+    (_, rewards), gradient = jax.value_and_grad(energy, has_aux=True)(parameters)
+    updates, state = adam.update(gradient, state)
+    parameters = jnp.clip(parameters - rate * 3.0 ** (-t / steps) * updates, 0, 1)
+    share = jnp.where(t >= settled, 1 / (steps - settled), 0.0)
+    return (parameters, state, mean + share * parameters), rewards
+
+  carry = (start, adam.init(start), jnp.zeros_like(start))
+  (_, _, mean), rewards = jax.lax.scan(step, carry, jnp.arange(steps))
+  return mean, rewards
+
+
+def _best_discs(
+  reward: Reward,
+  size: tuple[int, int],
+  shape: tuple[int, int],
+  areas: jax.Array,
+  s: Robust,
+) -> jax.Array:
+  """A start where discs of the area score best: `[P, h, w]` in [0, 1].
+
+  The rewards of discs at n x n places are smoothed over neighbouring places; the start is the mean
+  of a bump at each place, weighted by the softmax of these: no place is chosen, so that an image
+  that is nearly the same has nearly the same start.
+  """
+  n, pixels = s.discs, [jnp.arange(side) + 0.5 for side in size]
+  places = (jnp.arange(n) + 0.5) / n
+
+  def score(i: jax.Array) -> jax.Array:
+    down = pixels[0] - places[i // n] * size[0]
+    across = pixels[1] - places[i % n] * size[1]
+    distance = jnp.hypot(down[:, None], across) / min(size)
+    discs = project(jnp.broadcast_to(-distance, (len(areas), *size)), areas, _WIDTHS[1])
+    return reward(discs, View())
+
+  scores = jax.lax.map(score, jnp.arange(n * n)).T.reshape(-1, n, n)
+  blend = jnp.maximum(0, 2 - jnp.abs(jnp.arange(n)[:, None] - jnp.arange(n)))
+  blend = blend / blend.sum(1, keepdims=True)
+  scores = jnp.einsum('ai,pij,bj->pab', blend, scores, blend)
+  spread = scores.max((1, 2), keepdims=True) - scores.min((1, 2), keepdims=True)
+  sharp = scores / (0.1 * jnp.where(spread == 0, 1, spread))
+  chance = jax.nn.softmax(sharp.reshape(len(areas), -1)).reshape(scores.shape)
+  radius = 0.7 * jnp.sqrt(areas / jnp.pi)
+  rows, columns = (_bumps((jnp.arange(m) + 0.5) / m, places, radius) for m in shape)
+  field = jnp.einsum('pya,pab,pxb->pyx', rows, chance, columns)
+  return 0.1 + 0.8 * field / field.max((1, 2), keepdims=True)
+
+
+def _bumps(at: jax.Array, places: jax.Array, radius: jax.Array) -> jax.Array:
+  """Gaussian bumps about each place along an axis, `[P, m, n]`; all in units of the axis."""
+  return jnp.exp(-0.5 * ((at[:, None] - places) / radius[:, None, None]) ** 2)
