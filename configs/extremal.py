@@ -26,7 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.mode = 'robust'  # 'robust' or 'draft' (ours), 'paper' or 'torchray'.
   config.settings = ml_collections.ConfigDict(
     {  # Of the mode; see perturb/methods/extremal_solvers.py.
-      'iterations': 45,  # Steps of Adam, of each search.
+      'iterations': 40,  # Steps of Adam, of each search.
       'learning_rate': 0.1,
     }
   )

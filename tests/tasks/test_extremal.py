@@ -65,13 +65,13 @@ def test_the_table_has_a_row_for_each_image_and_area(first):
   rows = [
     line.split() for line in first[1].stdout.splitlines() if line.startswith(('chelsea', 'coffee'))
   ]
-  assert [(row[0], row[-5]) for row in rows] == [
+  assert [(row[0], row[-6]) for row in rows] == [
     ('chelsea', '0.1'),
     ('chelsea', '0.3'),
     ('coffee', '0.1'),
     ('coffee', '0.3'),
   ]
-  assert all(abs(float(row[-4]) - float(row[-5])) <= 0.005 for row in rows)
+  assert all(abs(float(row[-5]) - float(row[-6])) <= 0.005 for row in rows)
 
 
 def test_the_workdir_holds_what_other_tools_read(first):
