@@ -4,8 +4,8 @@
 
 Prints three tables (also as JSON with --out):
   pass       one forward and backward pass of the network, ours and torch's, interleaved;
-  iteration  what an iteration of the quick solver (`draft`) costs, in passes;
-  solve      TorchRay's 800 iterations against the quick solver (`draft`): wall time without
+  iteration  what an iteration of the quick solver (`fast`) costs, in passes;
+  solve      TorchRay's 800 iterations against the quick solver (`fast`): wall time without
              compilation, until the neutral score is at least TorchRay's. The neutral score of a
              mask is the network's on the image with exactly its a |Omega| largest pixels kept and
              the rest under the paper's normalised blur.
@@ -42,7 +42,7 @@ BUDGETS = (
   20,
   30,
   50,
-)  # Iterations of `draft`, each a run of its own.
+)  # Iterations of `fast`, each a run of its own.
 
 
 def seconds(function, *arguments) -> float:
@@ -66,7 +66,7 @@ def time_passes(net, peer: Peer, x: np.ndarray) -> dict[str, float]:
     return jax.lax.fori_loop(0, many, lambda _, x: x - 1e-9 * gradient(net, x), x)
 
   def solve(steps):
-    return extremal_perturbation(net, x, 0, (0.1,), mode='draft', iterations=steps).masks
+    return extremal_perturbation(net, x, 0, (0.1,), mode='fast', iterations=steps).masks
 
   for call in (
     lambda: gradient(net, x),
@@ -107,7 +107,7 @@ def solve_both(net, peer: Peer, x: np.ndarray, target: int) -> list[dict[str, fl
   for steps in BUDGETS:
     start = time.perf_counter()
     result = jax.block_until_ready(
-      extremal_perturbation(net, x, target, AREAS, mode='draft', iterations=steps)
+      extremal_perturbation(net, x, target, AREAS, mode='fast', iterations=steps)
     )
     run = time.perf_counter() - start
     score = jax.block_until_ready(neutral_score(net, levels, result.masks[0], areas, target))
@@ -157,11 +157,11 @@ def main(_) -> None:
     )
     for steps in BUDGETS:  # Compiles.
       jax.block_until_ready(
-        extremal_perturbation(net, photographs[0][1], 0, AREAS, mode='draft', iterations=steps)
+        extremal_perturbation(net, photographs[0][1], 0, AREAS, mode='fast', iterations=steps)
       )
     rows = []
     print(
-      'image            area | TorchRay: neutral soft  area      s | draft: neutral soft  area'
+      'image            area | TorchRay: neutral soft  area      s | fast: neutral soft  area'
       '    s ratio | enough: steps    s ratio'
     )
     for name, x, target in photographs:

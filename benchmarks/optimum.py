@@ -10,7 +10,7 @@ photographs of benchmarks/photographs.py:
   another    IoU with the mask of another seed, of the image with noise of one grey level, of the
              image shifted by two pixels (the mask shifted back), and saved as JPEG of quality 95;
   agreement  what the solver says of itself, and its rank correlation with the IoU it stands for.
-With --best=20 also the gap to the best of so many random starts of `draft`, whose values are kept
+With --best=20 also the gap to the best of so many random starts of `fast`, whose values are kept
 in benchmarks/optimum_best.json: a later run can only raise them.
 """
 
@@ -39,9 +39,9 @@ from perturb.ops.perturbations import blur_pyramid, perturb
 SEARCHED = 'efficientnet_lite0'
 OTHERS = ('efficientnet_lite1', 'efficientnet_lite2')
 SOLVERS: dict[str, dict[str, Any]] = {
-  'draft': {'mode': 'draft'},
-  'robust': {},
-  'robust, 1 restart': {'restarts': 1},
+  'fast': {'mode': 'fast'},
+  'robust': {'mode': 'robust'},
+  'robust, 1 restart': {'mode': 'robust', 'restarts': 1},
   'torchray': {'mode': 'torchray'},
 }
 BEST = pathlib.Path(__file__).with_name('optimum_best.json')
@@ -51,11 +51,11 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
   'JPEG': recompressed,
 }
 
-ONLY = flags.DEFINE_list('only', ['draft', 'robust'], f'Solvers, of {", ".join(SOLVERS)}.')
+ONLY = flags.DEFINE_list('only', ['fast', 'robust'], f'Solvers, of {", ".join(SOLVERS)}.')
 NAMES = flags.DEFINE_list('photographs', list(PHOTOGRAPHS), 'Which of the photographs.')
 AREAS = flags.DEFINE_list('areas', ['0.05', '0.1', '0.2'], 'Areas.')
 STABLE = flags.DEFINE_boolean('stability', True, 'Also of the changed photographs.')
-RANDOM = flags.DEFINE_integer('best', 0, 'Random starts of `draft`, for the best known score.')
+RANDOM = flags.DEFINE_integer('best', 0, 'Random starts of `fast`, for the best known score.')
 OUT = flags.DEFINE_string('out', '', 'File for the figures, as JSON.')
 
 Row = dict[str, Any]
@@ -154,7 +154,7 @@ def raise_best(net: Pretrained, rows: Sequence[Row], areas: Sequence[float]) -> 
     known[key] = max(known.get(key, -np.inf), row[SEARCHED])
   for name in NAMES.value if RANDOM.value else ():
     for seed in range(RANDOM.value):
-      masks, _, _ = solved(net, name, areas, {'mode': 'draft', 'key': seed})
+      masks, _, _ = solved(net, name, areas, {'mode': 'fast', 'key': seed})
       for area, score in zip(areas, score_of(SEARCHED, name, masks), strict=True):
         known[f'{name} {area:g}'] = max(known.get(f'{name} {area:g}', -np.inf), score)
   BEST.write_text(json.dumps(known, indent=1, sort_keys=True) + '\n')

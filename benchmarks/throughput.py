@@ -40,14 +40,14 @@ def seconds(function, *arguments) -> float:
 
 def measure(net: nets.Pretrained, peer: Peer | None, x: np.ndarray, batch: int) -> dict[str, float]:
   """Figures of one batch: x `[batch, H, W, 3]`."""
-  steps = MODES['draft'].iterations
+  steps = MODES['fast'].iterations
   gradient = jax.grad(lambda x, net: net(x)[:, 0].sum())
   loop = jax.jit(
     lambda net, x: jax.lax.fori_loop(0, steps, lambda _, x: x - 1e-9 * gradient(x, net), x)
   )
 
   def solve():
-    return extremal_perturbation(net, x, 0, 0.1, mode='draft', chunk=batch).parameters
+    return extremal_perturbation(net, x, 0, 0.1, mode='fast', chunk=batch).parameters
 
   x = jnp.asarray(x)
   compiling = seconds(solve)

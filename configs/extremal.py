@@ -1,4 +1,4 @@
-"""Extremal perturbations of photographs, by the robust solver."""
+"""Extremal perturbations of photographs, by the fast solver."""
 
 import ml_collections
 
@@ -23,10 +23,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.sigma_max = 20.0  # Of the strongest blur, in pixels.
 
   # The solver.
-  config.mode = 'robust'  # 'robust' or 'draft' (ours), 'paper' or 'torchray'.
+  config.mode = 'fast'  # 'fast' or 'robust' (ours), 'paper' or 'torchray'.
   config.settings = ml_collections.ConfigDict(
     {  # Of the mode; see perturb/methods/extremal_solvers.py.
-      'iterations': 40,  # Steps of Adam, of each search.
+      'iterations': 50,  # Steps of Adam.
       'learning_rate': 0.1,
     }
   )

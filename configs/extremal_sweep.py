@@ -1,4 +1,4 @@
-"""A sweep of the robust solver: how many steps, and how much a seed matters."""
+"""A sweep of the fast solver: how many steps, and how much a seed matters."""
 
 from collections.abc import Iterator
 from typing import Any

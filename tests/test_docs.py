@@ -45,6 +45,7 @@ CHEAPER = {
     '--config.figures=1',
   ],
   'extremal_paper': ['--config.settings.iterations=3'],
+  'extremal_robust': ['--config.settings.iterations=3'],
   'extremal_torchray': ['--config.settings.iterations=3'],
   'extremal_sweep': [
     '--set=images=chelsea',

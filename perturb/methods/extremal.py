@@ -191,7 +191,7 @@ def extremal_perturbation(
   *,
   key: jax.Array | None = None,
   start: jax.Array | np.ndarray | None = None,
-  mode: str = 'robust',
+  mode: str = 'fast',
   game: Game = 'preserve',
   objective: Objective = 'score',
   perturbation: Perturbation = 'blur',
@@ -216,12 +216,12 @@ def extremal_perturbation(
   Args:
     f, x, target: see `perturb.base`; f is any differentiable function.
     areas: fractions of the image, each in (0, 1).
-    key: PRNG key of the views of the 'robust' mode and of the start of the 'draft' mode;
+    key: PRNG key of the views of the 'robust' mode and of the start of the 'fast' mode;
       `jax.random.key(0)` by default.
     start: parameters to start from, e.g. of another result: `[B, A, h, w]` in [0, 1], or any shape
       that broadcasts to it; of the 'robust' mode's searches, not of its restarts. By
       default each mode's own.
-    mode: 'robust' or 'draft' (ours), 'paper' or 'torchray' (as the authors' released code); see
+    mode: 'fast' or 'robust' (ours), 'paper' or 'torchray' (as the authors' released code); see
       `perturb.methods.extremal_solvers`.
     game: 'preserve' maximises Phi(m (x) x), 'delete' minimises Phi((1 - m) (x) x), 'hybrid'
       maximises their difference.
@@ -236,7 +236,7 @@ def extremal_perturbation(
     chunk: how many problems (image, area) are solved side by side, which bounds the memory; by
       default as many as suit the machine.
     **settings: fields of the mode's settings, e.g. `iterations`, `learning_rate`: see
-      `perturb.methods.extremal_robust.Robust`, and `Draft` and `Penalised` of
+      `perturb.methods.extremal_robust.Robust`, and `Fast` and `Penalised` of
       `perturb.methods.extremal_solvers`.
 
   Returns:
@@ -313,7 +313,7 @@ def render_masks(
   areas: Sequence[float] | jax.Array | np.ndarray,
   size: tuple[int, int],
   *,
-  mode: str = 'robust',
+  mode: str = 'fast',
   chunk: int | None = None,
   **settings: Any,
 ) -> jax.Array:

@@ -3,11 +3,11 @@
 A network has many masks of nearly the same score; which of them a search finds is chance, and most
 of them fool this network alone. Here
 
-1.  every step of a search sees another random view of the perturbed image (moved and
-    mirrored; zoomed, noisy or less perturbed if asked), so that only what survives these is
-    rewarded;
+1.  every step of a search sees another random view of the perturbed image (moved,
+    zoomed, mirrored, noisy) under another strength of the perturbation, so that only what survives
+    these is rewarded;
 2.  searches start where discs of the area score best, which is the same for images that are nearly
-    the same; if asked, others start from a uniform mask whose area shrinks, as in `draft`;
+    the same; if asked, others start from a uniform mask whose area shrinks, as in `fast`;
 3.  the answer is their consensus: the parameters are averaged with weights that fall off as the
     rewards do, and the mean is thresholded at the area.
 
@@ -57,18 +57,18 @@ class Robust:
     tolerance: a search whose reward is lower than the best one by this fraction of it counts 1/e.
   """
 
-  iterations: Count = 40
+  iterations: Count = 36
   searches: Count = 2
   restarts: Natural = 0
-  discs: Annotated[int, Bounds(2)] = 8
-  learning_rate: NotNegative = 0.1
+  discs: Annotated[int, Bounds(2)] = 10
+  learning_rate: NotNegative = 0.05
   nodes: Annotated[int, Bounds(2)] = 32
   sigma: Positive = 1 / 16
-  shift: NotNegative = 0.03
-  zoom: Annotated[float, Bounds(0, 1, below=True)] = 0.0
+  shift: NotNegative = 0.07
+  zoom: Annotated[float, Bounds(0, 1, below=True)] = 0.15
   mirror: bool = True
-  noise: NotNegative = 0.0
-  fading: Annotated[float, Bounds(0, 1)] = 0.0
+  noise: NotNegative = 0.1
+  fading: Annotated[float, Bounds(0, 1)] = 0.5
   tolerance: Positive = 0.1
 
   @property

@@ -6,7 +6,7 @@ problem of a batch is independent: the energies are summed.
 
 `paper`     SGD on reward - lambda R_a over max-convolved masks, as the paper describes it.
 `torchray`  the same as TorchRay, the authors' released code, does it.
-`draft`     ours: the area is not a penalty but holds exactly at every step. A lattice of values
+`fast`      ours: the area is not a penalty but holds exactly at every step. A lattice of values
             in [0, 1] is smoothed by a Gaussian (eq. 5) and softly thresholded at the level that
             makes the mask's mean a. The paper replaces eq. 5 by a max-convolution because a
             convolution never reaches 1; the threshold restores the contrast just as well. Adam
@@ -33,8 +33,8 @@ Logged = TypeVar('Logged')  # What is kept of each iteration.
 
 
 @dataclasses.dataclass(frozen=True)
-class Draft:
-  """Settings of the `draft` mode.
+class Fast:
+  """Settings of the `fast` mode.
 
   Attributes:
     iterations: T, steps of Adam.
@@ -105,11 +105,11 @@ class Penalised:
     )
 
 
-Settings = Robust | Draft | Penalised
+Settings = Robust | Fast | Penalised
 
 MODES: dict[str, Settings] = {
+  'fast': Fast(),
   'robust': Robust(),
-  'draft': Draft(),
   'paper': Penalised(iterations=1600, doublings=2),
   'torchray': Penalised(
     iterations=800,
@@ -164,7 +164,7 @@ def searches_of(settings: Settings) -> int:
 
 
 def _initial_parameters(size: tuple[int, int], key: jax.Array, settings: Settings) -> jax.Array:
-  """Where a mode starts from, `[h, w]`: ones, or 1/2 with a little noise in the `draft` mode."""
+  """Where a mode starts from, `[h, w]`: ones, or 1/2 with a little noise in the `fast` mode."""
   shape = lattice_shape(size, settings)
   if isinstance(settings, Penalised):
     return jnp.ones(shape, jnp.float32)
@@ -197,8 +197,8 @@ def solve(
   if start is None:
     start = _initial_parameters(size, key, settings)
     start = jnp.broadcast_to(start, (len(areas), *start.shape))
-  if isinstance(settings, Draft):
-    return _solve_draft(reward, size, areas, start, settings)
+  if isinstance(settings, Fast):
+    return _solve_fast(reward, size, areas, start, settings)
   return _solve_penalised(reward, size, areas, start, settings)
 
 
@@ -246,11 +246,11 @@ def _logged_and_gradient(
   return logged, gradient
 
 
-def _field(parameters: jax.Array, size: tuple[int, int], s: Draft | Robust) -> jax.Array:
+def _field(parameters: jax.Array, size: tuple[int, int], s: Fast | Robust) -> jax.Array:
   return gaussian_field(parameters, size, s.sigma * min(size))
 
 
-def _solve_draft(reward, size, areas, start, s: Draft) -> Solution:
+def _solve_fast(reward, size, areas, start, s: Fast) -> Solution:
   optimiser = optax.adam(s.learning_rate, b2=0.99)
   ramp = min(s.ramp * s.iterations, s.iterations - 1)
 

@@ -52,7 +52,7 @@ from perturb.tasks.checks import FREE, check_least, check_run
 
 TABLE = (
   *('image', 'class', 'probability', 'rank', 'area asked', 'area got'),
-  *('score kept', 'a*', 'agreement', 'seconds'),
+  *('score kept', 'a*', 'seconds'),
 )
 GROWTH_ROWS = 8  # Pictures in figures/growth.png: the first ones of one shape.
 MEANS = ('mean_area', 'score', 'deleted_score', 'full_score', 'kept')  # In summary.json.
@@ -268,7 +268,7 @@ def _table(explanation: Explanation, seconds: float) -> list[tuple[Any, ...]]:
   result = explanation.result
   smallest = star_of(result, explanation.threshold, explanation.game)[0]
   star = '-' if np.isnan(smallest) else f'{smallest:g}'
-  kept, agreement = trusted_fraction(result, np.inf)[0], result.agreement[0]
+  kept = trusted_fraction(result, np.inf)[0]
   return [
     (
       explanation.name,
@@ -279,7 +279,6 @@ def _table(explanation: Explanation, seconds: float) -> list[tuple[Any, ...]]:
       f'{result.mean_area[0, i]:.4f}',
       '-' if np.isnan(kept[i]) else f'{kept[i]:.2f}',
       star,
-      '-' if np.isnan(agreement[i]) else f'{agreement[i]:.2f}',
       f'{seconds / len(result.areas):.1f}',
     )
     for i, area in enumerate(result.areas)

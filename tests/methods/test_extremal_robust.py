@@ -108,7 +108,7 @@ def test_what_the_searches_found_is_there():
 
 
 def test_other_modes_have_no_candidates():
-  result = extremal_perturbation(small_network, IMAGES, 1, (0.1,), mode='draft', iterations=2)
+  result = extremal_perturbation(small_network, IMAGES, 1, (0.1,), mode='fast', iterations=2)
   assert result.candidates.shape[2] == 0 and not result.alternatives.size
   assert np.isnan(result.agreement).all() and np.isnan(result.consensus).all()
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from configs import extremal, extremal_paper, extremal_torchray
+from configs import extremal, extremal_paper, extremal_robust, extremal_torchray
 from perturb.data.digits import load_digits
 from perturb.errors import UserError
 from perturb.methods.extremal import settings_of
@@ -65,19 +65,19 @@ def test_the_table_has_a_row_for_each_image_and_area(first):
   rows = [
     line.split() for line in first[1].stdout.splitlines() if line.startswith(('chelsea', 'coffee'))
   ]
-  assert [(row[0], row[-6]) for row in rows] == [
+  assert [(row[0], row[-5]) for row in rows] == [
     ('chelsea', '0.1'),
     ('chelsea', '0.3'),
     ('coffee', '0.1'),
     ('coffee', '0.3'),
   ]
-  assert all(abs(float(row[-5]) - float(row[-6])) <= 0.005 for row in rows)
+  assert all(abs(float(row[-4]) - float(row[-5])) <= 0.005 for row in rows)
 
 
 def test_the_workdir_holds_what_other_tools_read(first):
   out = first[0] / 'out'
   config = json.loads((out / 'config.json').read_text())
-  assert config['settings']['iterations'] == 3 and config['mode'] == 'robust'
+  assert config['settings']['iterations'] == 3 and config['mode'] == 'fast'
   found = Explanations(out)
   result = found['chelsea']
   assert found.names == ['chelsea', 'coffee'] and found.field('chelsea', 'target') == 285
@@ -161,11 +161,11 @@ def test_images_that_are_not_there_are_said_before_another_config(first, capsys)
     ),
     (
       ['--config=configs/extremal.py', '--config.settings.iteration=1'],
-      "mode 'robust' has no setting 'iteration'; did you mean 'iterations'",
+      "mode 'fast' has no setting 'iteration'; did you mean 'iterations'",
     ),
     (
       ['--config=configs/extremal.py', '--config.settings.iterations=many'],
-      "mode 'robust': iterations must be a whole number, at least 1, not 'many'",
+      "mode 'fast': iterations must be a whole number, at least 1, not 'many'",
     ),
     (
       ['--config=configs/heatmaps.py', '--config.options.layr=blocks.9'],
@@ -246,7 +246,7 @@ def test_an_aspect_of_a_grey_photograph_is_kept(tmp_path):
   assert Explanations(tmp_path / 'out')['grey'].masks.shape == (1, 1, 224, 336)
 
 
-@pytest.mark.parametrize('module', [extremal, extremal_paper, extremal_torchray])
+@pytest.mark.parametrize('module', [extremal, extremal_paper, extremal_robust, extremal_torchray])
 def test_every_config_names_settings_of_its_mode(module):
   config = module.get_config()
   resolved = settings_of(config.mode, **config.settings)

@@ -1,0 +1,21 @@
+"""Extremal perturbations that are nearly the same for an image that is nearly the same."""
+
+import ml_collections
+
+from configs import extremal
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """As configs/extremal.py, with the solver that looks for a consensus."""
+  config = extremal.get_config()
+  config.mode = 'robust'
+  config.settings = ml_collections.ConfigDict(
+    {
+      'iterations': 36,  # Steps of Adam, of each search.
+      'learning_rate': 0.05,
+      'searches': 2,  # From where discs of the area score best.
+      'restarts': 0,  # More searches, from uniform masks.
+      'mirror': True,  # Half of the views are mirrored; False for digits and letters.
+    }
+  )
+  return config
