@@ -133,7 +133,7 @@ def extremal_mask(explanation: Explanation) -> Figure:
     title(panels[2], kept_share, 9.6, pad=4)
     agreement = float(explanation.result.agreement[0, best])
     if not np.isnan(agreement):
-      _label(panels[2], f'searches agree by {percent(agreement)}')
+      _label(panels[2], f'agreement {agreement:.2f}')
     _note(figure, explanation)
     for axes in panels:
       bare(axes)
