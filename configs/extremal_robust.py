@@ -1,4 +1,4 @@
-"""Extremal perturbations that are nearly the same for an image that is nearly the same."""
+"""Extremal perturbations whose masks depend less on chance, by a slower solver."""
 
 import ml_collections
 

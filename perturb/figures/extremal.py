@@ -131,9 +131,6 @@ def extremal_mask(explanation: Explanation) -> Figure:
     fraction = trusted_fraction(explanation.result, np.inf)[0, best]
     kept_share = '' if np.isnan(fraction) else f'{percent(float(fraction))} of the score kept'
     title(panels[2], kept_share, 9.6, pad=4)
-    agreement = float(explanation.result.agreement[0, best])
-    if not np.isnan(agreement):
-      _label(panels[2], f'agreement {agreement:.2f}')
     _note(figure, explanation)
     for axes in panels:
       bare(axes)

@@ -68,7 +68,6 @@ def _item(explanation: Explanation) -> dict[str, Any]:
     'scores': numbers(result.scores[0]),
     'deleted': numbers(result.deleted_scores[0]),
     'kept': numbers(trusted_fraction(result, np.inf)[0]),
-    'agreement': numbers(result.agreement[0]),
     'doubts': in_words(explanation.doubts, result.areas),
     'rank': explanation.rank,
     'full': float(result.full_score[0]),

@@ -3,9 +3,8 @@
 A network has many masks of nearly the same score; which of them a search finds is chance, and most
 of them fool this network alone. Here
 
-1.  every step of a search sees another random view of the perturbed image (moved,
-    zoomed, mirrored, noisy) under another strength of the perturbation, so that only what survives
-    these is rewarded;
+1.  every step of a search sees another random view of the perturbed image (moved, zoomed, mirrored,
+    noisy) under another strength of the perturbation, so that only what survives these is rewarded;
 2.  searches start where discs of the area score best, which is the same for images that are nearly
     the same; if asked, others start from a uniform mask whose area shrinks, as in `fast`;
 3.  the answer is their consensus: the parameters are averaged with weights that fall off as the
