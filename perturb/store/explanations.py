@@ -18,7 +18,9 @@ CHEAP = 'grad_cam_value'  # What the game maximises, of the largest pixels of Gr
 PER_AREA = ('mean_area', 'share_area', 'scores', 'deleted_scores', 'binary_scores')
 _NUMBERS = (*PER_IMAGE, *PER_AREA)
 # Of the `robust` mode, whose searches may differ.
-OF_SEARCHES = (*('agreement', 'consensus', 'candidates', 'candidate_scores', 'candidate_overlaps'),)
+OF_SEARCHES = (
+  'agreement', 'consensus', 'candidates', 'candidate_scores', 'candidate_overlaps',
+)  # fmt: skip
 _BESIDE = ('mean_area', 'share_area', 'binary_scores', 'probability')
 
 SCORES = (

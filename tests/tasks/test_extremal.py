@@ -253,6 +253,24 @@ def test_every_config_names_settings_of_its_mode(module):
   assert resolved == settings_of(config.mode)  # The files show the defaults.
 
 
+def test_what_the_searches_of_the_robust_mode_found_is_stored(tmp_path):
+  for i in (0, 1):
+    Image.fromarray(load_digits().images[500 * i]).save(tmp_path / f'{i}.png')
+  config = extremal_robust.get_config()
+  config.network, config.weights, config.target = 'mnist', 'random', '3'
+  config.images, config.areas = f'{tmp_path}/*.png', (0.1, 0.3)
+  config.settings.iterations, config.figures = 2, 1
+  out = tmp_path / 'out'
+  assert run(config, str(out)) == 0
+  result = Explanations(out)['1']
+  assert result.candidates.shape[:3] == (1, 2, 2) and result.alternatives.shape == (1, 2, 2)
+  assert result.candidates.shape[3:] == result.consensus.shape[2:] == result.parameters.shape[2:]
+  assert ((result.agreement >= 0) & (result.agreement <= 1)).all()
+  with open(out / 'scores.csv') as file:
+    stored = [float(row['agreement']) for row in csv.DictReader(file) if row['image'] == '1']
+  np.testing.assert_allclose(stored, result.agreement[0], rtol=1e-5)
+
+
 def test_nothing_is_left_of_a_write_that_failed(tmp_path, monkeypatch):
   def fail(*_):
     raise OSError(28, os.strerror(28))
