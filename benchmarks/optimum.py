@@ -2,16 +2,17 @@
 
   python -m benchmarks.optimum --out=benchmarks/optimum_cpu.json
 
-Every mask is binarised to exactly its area. Prints, for each solver and area, means over the
-photographs of benchmarks/photographs.py:
+Every mask is binarised to exactly its area. Prints, for each solver and area, of the photographs of
+benchmarks/photographs.py (means; medians of the IoUs and the seconds):
   score      of the class, the rest under the paper's normalised blur, with the network searched;
   Lite1, 2   the same regions shown to two networks that took no part in the search;
   pieces     connected regions; perimeter in pixels;
   another    IoU with the mask of another seed, of the image with noise of one grey level, of the
              image shifted by two pixels (the mask shifted back), and saved as JPEG of quality 95;
   agreement  what the solver says of itself, and its rank correlation with the IoU it stands for.
-With --best=20 also the gap to the best of so many random starts of `fast`, whose values are kept
-in benchmarks/optimum_best.json: a later run can only raise them.
+  to best    how much lower the score is than the best one known, which is kept in
+             benchmarks/optimum_best.json: a later run can only raise it. With --best=20 so many
+             random starts of `fast` are tried for it.
 """
 
 from collections.abc import Callable, Sequence
@@ -164,17 +165,17 @@ def raise_best(net: Pretrained, rows: Sequence[Row], areas: Sequence[float]) -> 
 def print_table(rows: Sequence[Row], best: dict[str, float]) -> None:
   """Means over the photographs, a line for each solver and area."""
   kinds = [kind for kind in ('seed', *CHANGES) if kind in rows[0]]
-  head = ['solver', 'area', 'score', 'of best', 'Lite1', 'Lite2', 'pieces', 'perimeter', *kinds]
+  head = ['solver', 'area', 'score', 'to best', 'Lite1', 'Lite2', 'pieces', 'perimeter', *kinds]
   print(' | '.join([*head, 'agreement', 'with IoU', 's']))
   for solver, area in dict.fromkeys((row['solver'], row['area']) for row in rows):
     some = [row for row in rows if (row['solver'], row['area']) == (solver, area)]
     mean = {key: float(np.mean([row[key] for row in some])) for key in NUMBERS}
-    gap = np.mean([row[SEARCHED] >= best[f'{row["photograph"]} {area:g}'] - 1e-4 for row in some])
+    gap = np.mean([best[f'{row["photograph"]} {area:g}'] - row[SEARCHED] for row in some])
     stable = [np.mean([row[kind] for kind in kinds]) for row in some] if kinds else []
     said = [row['agreement'] for row in some]
     ranks = spearmanr(said, stable)[0] if stable and np.isfinite(said).all() else np.nan
     print(
-      f'{solver} | {area:g} | {mean[SEARCHED]:.2f} | {gap:.0%} | {mean[OTHERS[0]]:.2f}'
+      f'{solver} | {area:g} | {mean[SEARCHED]:.2f} | {gap:.2f} | {mean[OTHERS[0]]:.2f}'
       f' | {mean[OTHERS[1]]:.2f} | {mean["pieces"]:.1f} | {mean["perimeter"]:.0f} | '
       + ' | '.join(f'{np.median([row[kind] for row in some]):.2f}' for kind in kinds)
       + f' | {mean["agreement"]:.2f} | {ranks:.2f} | {np.median([r["seconds"] for r in some]):.1f}'

@@ -44,6 +44,7 @@ from perturb.methods.lime import LimeResult, lime
 from perturb.methods.meaningful import MeaningfulResult, meaningful_perturbation
 from perturb.methods.meta_saliency import meta_saliency
 from perturb.methods.minimal_image import MinimalImage, minimal_image
+from perturb.methods.nested_regions import Growth, nested_growth, nested_heatmap
 from perturb.methods.occlusion import occlusion, variable_occlusion
 from perturb.methods.registry import METHODS
 from perturb.methods.rise import rise
@@ -56,6 +57,7 @@ __all__ = [
   'ChannelResult',
   'Explanations',
   'ExtremalResult',
+  'Growth',
   'Inversion',
   'LimeResult',
   'MeaningfulResult',
@@ -95,6 +97,8 @@ __all__ = [
   'meaningful_perturbation',
   'meta_saliency',
   'minimal_image',
+  'nested_growth',
+  'nested_heatmap',
   'nets',
   'norm_grad',
   'occlusion',

@@ -187,7 +187,9 @@ def _better(
   Of equal values the first counts, however they are rounded: a chunk of another size rounds
   otherwise.
   """
-  found = jnp.where(possible, value(tried), -jnp.inf)
+  limit = jnp.finfo(jnp.float32).max
+  found = jnp.clip(value(tried), -limit, limit)
+  found = jnp.where(possible & ~jnp.isnan(found), found, -jnp.inf)
   top = found.max(1, keepdims=True)
   best = jnp.argmax(found >= top - ROUNDING * jnp.abs(top), axis=1)[:, None]
   best_values = jnp.take_along_axis(found, best, 1)[:, 0]
@@ -208,7 +210,7 @@ def penalise(
     shares: `[P]`, areas as shares of the channels.
     s: the settings.
   """
-  optimiser = optax.sgd(s.learning_rate * 0.1, momentum=0.9)  # PyTorch's lr, with dampening 0.9.
+  optimiser = optax.sgd(s.learning_rate * 0.1, momentum=0.9)  # The gradient enters with 0.1.
 
   def energy(masks, weight):
     return (weight * area_loss(masks[:, None], shares) - value(masks[:, None])[:, 0]).sum()

@@ -18,6 +18,7 @@ from perturb.compiled import compiled
 from perturb.errors import UserError
 from perturb.methods.channel_solvers import (
   MODES,
+  ROUNDING,
   Elimination,
   Penalised,
   Settings,
@@ -85,9 +86,10 @@ def reached(result: ChannelResult) -> jax.Array:
   than Phi_l+(0), that without any channel.
   """
   full, blank = (jnp.asarray(s)[:, None] for s in (result.full_score, result.blank_score))
+  # Two programs round the same score otherwise.
   if result.game == 'delete':
-    return (jnp.asarray(result.deleted_scores) <= blank) & (full > blank)
-  return (jnp.asarray(result.scores) >= full) & (full > blank)
+    return (jnp.asarray(result.deleted_scores) <= blank + ROUNDING * abs(blank)) & (full > blank)
+  return (jnp.asarray(result.scores) >= full - ROUNDING * abs(full)) & (full > blank)
 
 
 def index_of_best(result: ChannelResult) -> jax.Array:
@@ -108,6 +110,8 @@ def channel_counts(net: Pretrained, layer: str, areas: Sequence[int] | None) -> 
     raise UserError(f'layer {layer!r}: its output has no channels at positions')
   if areas is None:
     return [count for count in DEFAULT_COUNTS if count < shape[-1]] + [shape[-1]]
+  if not len(areas):
+    raise UserError('areas: give at least one number of channels')
   for area in areas:
     if area != int(area) or not 1 <= area <= shape[-1]:
       raise UserError(f'area {area!r}: {layer} has {shape[-1]} channels, so 1 to {shape[-1]}')
@@ -243,7 +247,8 @@ def channel_attribution(
   adding one channel at a time. The mode 'paper' maximises Phi_l+(m (x) Phi_l(x)) - lambda R_a(m)
   over masks in [0, 1] (eq. 9). The paper gives the rate and the schedule of lambda; its optimiser
   and start, not given there, are those it uses for images: SGD with momentum 0.9 from all ones. As
-  in PyTorch with a dampening of 0.9, a gradient enters the momentum with the weight 0.1.
+  in PyTorch with a dampening of 0.9, a gradient enters the momentum with the weight 0.1 (there, but
+  for the first).
 
   Example:
     >>> result = perturb.channel_attribution(net, x, cat, 'relu3', areas=[2, 5, 10])

@@ -17,6 +17,7 @@ from perturb.base import (
   Images,
   Target,
   check_arguments,
+  count_outputs,
   key_or_default,
   pick,
 )
@@ -60,7 +61,7 @@ class ExtremalResult(NamedTuple):
     agreement: `[B, A]` in [0, 1], how much the searches of the `robust` mode agree: the mean
       overlap of their masks with the one returned, weighted by their scores. NaN in other modes.
     candidates: `[B, A, S, h, w]`, the parameters that each search found; S = 0 in other modes.
-    candidate_scores: `[B, A, S]`, the mean of what they maximise over their last views.
+    candidate_scores: `[B, A, S]`, what is maximised, of each one's mask.
     candidate_overlaps: `[B, A, S]` in [0, 1], soft IoU of each one's mask with the one returned.
     consensus: `[B, A, h, w]` in [0, 1], in which share of the masks found a node lies, weighted by
       their scores. NaN in other modes.
@@ -89,7 +90,7 @@ class ExtremalResult(NamedTuple):
     """`[B, A, S]`: which candidates are other regions that do as well as the best one.
 
     Their score is within 5 % of the best one's, and they overlap with the mask returned by less
-    than half. `render_masks(result.candidates[:, :, s], areas, size)` shows them.
+    than half. `render_masks(result.candidates[:, :, s], areas, size, mode='robust')` shows them.
     """
     return other_regions(self.candidate_scores, self.candidate_overlaps)
 
@@ -247,6 +248,8 @@ def extremal_perturbation(
   """
   x, targets = check_arguments(f, x, target)
   refuse_rules(f, 'an extremal perturbation')
+  if objective == 'contrastive' and count_outputs(f, x) < 2:
+    raise UserError("objective 'contrastive': f has one output, so there is no other class")
   areas = check_areas(areas)
   check_fade_to(fade_to, x)
   resolved = settings_of(mode, **settings)

@@ -8,7 +8,9 @@ of them fool this network alone. Here
 2.  searches start where discs of the area score best, which is the same for images that are nearly
     the same; if asked, others start from a uniform mask whose area shrinks, as in `fast`;
 3.  the answer is their consensus: the parameters are averaged with weights that fall off as the
-    rewards do, and the mean is thresholded at the area.
+    rewards of the searches' masks do, and the mean is thresholded at the area. Where that scores
+    less than the best search by more than the tolerance, because the mean of two optima need not be
+    one, the answer is the best search's.
 
 The table of what was tried is in docs/measured.md. Shapes: P problems, S searches with the
 restarts, an image of [H, W] pixels, a lattice of h x w nodes.
@@ -53,7 +55,8 @@ class Robust:
     mirror: whether half of the views are mirrored; not for what is never seen so, as digits.
     noise: of a view, as a fraction of the standard deviation of the image's values.
     fading: how much weaker than full the perturbation may be in a view, at most.
-    tolerance: a search whose reward is lower than the best one by this fraction of it counts 1/e.
+    tolerance: a search whose reward is lower than the best one by this fraction of it, or of 1 if
+      that is more, counts 1/e.
   """
 
   iterations: Count = 36
@@ -80,10 +83,11 @@ class Found(NamedTuple):
   """What the searches found.
 
   Attributes:
-    parameters: `[P, h, w]` in [0, 1], the weighted mean of those of the searches.
+    parameters: `[P, h, w]` in [0, 1], the weighted mean of those of the searches, or the best
+      search's.
     consensus: `[P, h, w]` in [0, 1], the weighted share of the searches' masks that a node is in.
     candidates: `[P, S, h, w]`, the parameters of each search.
-    candidate_scores: `[P, S]`, the mean reward of the views at the end of each search.
+    candidate_scores: `[P, S]`, the reward of each search's mask, of the image as it is.
     candidate_overlaps: `[P, S]` in [0, 1], the overlap (soft IoU) of each search's mask with that
       of the parameters.
     agreement: `[P]` in [0, 1], the mean of these, weighted as the parameters are.
@@ -139,10 +143,24 @@ def solve_robust(
 
   beginning = _best_discs(reward, size, shape, areas, s) if start is None else start
   candidates, rewards = jax.lax.map(search, jnp.arange(s.searches + s.restarts))
-  scores = rewards[:, int(_SETTLED * s.iterations) :].mean(1)
   masks = jax.lax.map(lambda c: masks_of(c, areas, s.end_width), candidates)
+
+  def mean_of(scores: jax.Array) -> jax.Array:
+    return jnp.einsum('sp,sphw->phw', _weights(scores, s.tolerance), candidates)
+
+  def judge(scores: jax.Array, i: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The searches' masks one after the other, and then their mean's: one program for all."""
+    mean = masks_of(mean_of(scores), areas, s.end_width)
+    found = reward(jnp.where(i < len(masks), masks[i], mean), View())
+    return scores.at[i].set(found, mode='drop'), found
+
+  unknown = jnp.full((len(masks), len(areas)), -jnp.inf, jnp.float32)
+  scores, judged = jax.lax.scan(judge, unknown, jnp.arange(len(masks) + 1))
   weights = _weights(scores, s.tolerance)
-  parameters = jnp.einsum('sp,sphw->phw', weights, candidates)
+  best = _finite(scores).max(0)
+  as_good = _finite(judged[-1]) >= best - s.tolerance * jnp.maximum(jnp.abs(best), 1)
+  chosen = candidates[_finite(scores).argmax(0), jnp.arange(len(areas))]
+  parameters = jnp.where(as_good[:, None, None], mean_of(scores), chosen)
   consensus = jnp.einsum('sp,sphw->phw', weights, masks)
   final = masks_of(parameters, areas, s.end_width)
   overlaps = jnp.minimum(masks, final).sum((2, 3)) / jnp.maximum(masks, final).sum((2, 3))
@@ -159,8 +177,14 @@ def solve_robust(
 
 def _weights(scores: jax.Array, tolerance: float) -> jax.Array:
   """What each search counts, `[S, P]`, with a sum of 1 over the searches."""
-  best = scores.max(0)
-  return jax.nn.softmax((scores - best) / (tolerance * jnp.maximum(jnp.abs(best), 1)), axis=0)
+  known = _finite(scores)
+  best = known.max(0)
+  return jax.nn.softmax((known - best) / (tolerance * jnp.maximum(jnp.abs(best), 1)), axis=0)
+
+
+def _finite(scores: jax.Array) -> jax.Array:
+  """Scores of which one that is NaN or infinite counts as low as any."""
+  return jnp.where(jnp.isfinite(scores), scores, -1e30)
 
 
 def _view(key: jax.Array, deviation: jax.Array, s: Robust) -> View:
@@ -181,14 +205,18 @@ def _climb(
   view: Callable[[jax.Array], View],
   steps: int,
 ) -> tuple[jax.Array, jax.Array]:
-  """Adam from a start: the mean parameters of the last steps `[P, h, w]`, rewards `[T, P]`."""
+  """Adam from a start: the mean parameters of the last steps `[P, h, w]`, rewards `[T, P]`.
+
+  Where a gradient is not finite the parameters stay as they are.
+  """
   adam = optax.scale_by_adam(b2=0.99)
   ramp = max(_RAMP * steps, 1)
   settled = int(_SETTLED * steps)
 
   def step(carry, t):
     parameters, state, mean = carry
-    progress = jnp.minimum(t / ramp, 1.0)
+    time = t.astype(jnp.float32)
+    progress = jnp.minimum(time / ramp, 1.0)
     area = first_areas * (areas / first_areas) ** progress
     width = _WIDTHS[0] * (_WIDTHS[1] / _WIDTHS[0]) ** progress
 
@@ -197,9 +225,10 @@ def _climb(
       return -jnp.sum(rewards), rewards
 
     (_, rewards), gradient = jax.value_and_grad(energy, has_aux=True)(parameters)
-    updates, state = adam.update(gradient, state)
-    parameters = jnp.clip(parameters - rate * 3.0 ** (-t / steps) * updates, 0, 1)
-    share = jnp.where(t >= settled, 1 / (steps - settled), 0.0)
+    known = jnp.isfinite(gradient).all((1, 2), keepdims=True)
+    updates, state = adam.update(jnp.where(known, gradient, 0), state)
+    parameters = jnp.clip(parameters - rate * 3.0 ** (-time / steps) * updates, 0, 1)
+    share = jnp.where(t >= settled, jnp.float32(1 / (steps - settled)), 0)
     return (parameters, state, mean + share * parameters), rewards
 
   carry = (start, adam.init(start), jnp.zeros_like(start))
@@ -220,8 +249,8 @@ def _best_discs(
   of a bump at each place, weighted by the softmax of these: no place is chosen, so that an image
   that is nearly the same has nearly the same start.
   """
-  n, pixels = s.discs, [jnp.arange(side) + 0.5 for side in size]
-  places = (jnp.arange(n) + 0.5) / n
+  n, pixels = s.discs, [_middles(side) for side in size]
+  places = _middles(n) / n
 
   def score(i: jax.Array) -> jax.Array:
     down = pixels[0] - places[i // n] * size[0]
@@ -231,16 +260,23 @@ def _best_discs(
     return reward(discs, View())
 
   scores = jax.lax.map(score, jnp.arange(n * n)).T.reshape(-1, n, n)
-  blend = jnp.maximum(0, 2 - jnp.abs(jnp.arange(n)[:, None] - jnp.arange(n)))
+  known = jnp.isfinite(scores)
+  lowest = jnp.where(known, scores, jnp.inf).min((1, 2), keepdims=True)
+  scores = jnp.where(known, scores, jnp.where(jnp.isfinite(lowest), lowest, 0))
+  blend = jnp.maximum(0, 2 - jnp.abs(_middles(n)[:, None] - _middles(n)))
   blend = blend / blend.sum(1, keepdims=True)
   scores = jnp.einsum('ai,pij,bj->pab', blend, scores, blend)
   spread = scores.max((1, 2), keepdims=True) - scores.min((1, 2), keepdims=True)
   sharp = scores / (0.1 * jnp.where(spread == 0, 1, spread))
   chance = jax.nn.softmax(sharp.reshape(len(areas), -1)).reshape(scores.shape)
   radius = 0.7 * jnp.sqrt(areas / jnp.pi)
-  rows, columns = (_bumps((jnp.arange(m) + 0.5) / m, places, radius) for m in shape)
+  rows, columns = (_bumps(_middles(m) / m, places, radius) for m in shape)
   field = jnp.einsum('pya,pab,pxb->pyx', rows, chance, columns)
   return 0.1 + 0.8 * field / field.max((1, 2), keepdims=True)
+
+
+def _middles(count: int) -> jax.Array:
+  return jnp.arange(count, dtype=jnp.float32) + 0.5
 
 
 def _bumps(at: jax.Array, places: jax.Array, radius: jax.Array) -> jax.Array:

@@ -132,7 +132,7 @@ class Solution(NamedTuple):
     rewards: `[P, T]`, of each iteration's mask.
     area_losses: `[P, T]`, R_a of each iteration's mask (zeros in our modes).
     candidates: `[P, S, h, w]`, what each search of the `robust` mode found; S = 0 in the others.
-    candidate_scores: `[P, S]`, the mean reward of their views.
+    candidate_scores: `[P, S]`, the rewards of their masks.
     candidate_overlaps: `[P, S]`, of their masks with the one returned.
     agreement: `[P]`, how much the searches agree; NaN in the other modes.
     consensus: `[P, h, w]`, the weighted share of the searches' masks that a node is in; NaN in the

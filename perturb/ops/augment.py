@@ -51,6 +51,7 @@ def random_view(key: jax.Array, images: jax.Array, deviation: jax.Array, r: Rang
 def _samples(size: int, zoom: jax.Array, shift: jax.Array) -> jax.Array:
   """Linear interpolation along an axis, as a matrix `[size, size]`; shift in units of the size."""
   middle = (size - 1) / 2
-  source = (jnp.arange(size) - middle - shift * size) / zoom + middle
+  pixels = jnp.arange(size, dtype=jnp.float32)
+  source = (pixels - middle - shift * size) / zoom + middle
   source = jnp.clip(source, 0, size - 1)
-  return jnp.maximum(0, 1 - jnp.abs(source[:, None] - jnp.arange(size)))
+  return jnp.maximum(0, 1 - jnp.abs(source[:, None] - pixels))

@@ -42,7 +42,7 @@ class Explanation(NamedTuple):
     image: uint8 `[H, W, 3]`, what the network saw, before its normalisation.
     picture: uint8 `[2H, 2W, 3]`, the same at twice the resolution.
     blurred: uint8 `[H, W, 3]`, the fully perturbed image.
-    threshold: tau of a*'s lower bound Phi_0 = tau Phi(x).
+    threshold: tau of a*'s lower bound Phi_0; see `smallest_area`.
     game: 'preserve', 'delete' or 'hybrid'.
     doubts: why not to trust it at each area, '' if nothing speaks against it.
     result: arrays as numpy, with B = 1.

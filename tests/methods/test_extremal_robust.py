@@ -12,6 +12,8 @@ from perturb.methods.extremal import extremal_perturbation, other_regions, rende
 from perturb.ops.area import binarise
 from perturb.ops.augment import Ranges, random_view
 from tests.methods.test_torchray import small_network
+from tests.small_net import IMAGES as SQUARE
+from tests.small_net import small_net
 
 SIZE = 48
 AREA = 0.1
@@ -60,6 +62,46 @@ def test_seeds_agree_where_there_is_one_optimum():
   result = robust(smooth_toy, ONES, 0, (AREA,), mirror=False)
   assert float(result.agreement[0, 0]) > 0.6
   assert not result.alternatives.any()
+
+
+def either(x):
+  """As `best_of_two`, but each patch counts by all of its pixels, so that half of one is half."""
+  seen = [0.5 * (x[..., 0] * patch).sum((1, 2)) for patch in (LEFT, RIGHT)]
+  return jnp.stack([jnp.logaddexp(*seen), -seen[0]], axis=-1)
+
+
+@pytest.mark.parametrize('key', [0, 2])
+def test_the_mean_of_two_optima_is_not_taken_for_one(key):
+  result = robust(
+    either, ONES, 0, (0.08,), mirror=False, key=key, restarts=2, iterations=20, tolerance=0.1
+  )
+  best = float(result.candidate_scores.max())
+  assert float(result.scores[0, 0]) > 0.85 * best
+  assert float(result.candidate_scores.min()) > 0.6 * best
+
+
+@pytest.mark.parametrize('worst', [-np.inf, np.nan])
+def test_scores_that_are_not_finite_spoil_no_more_than_their_discs(worst):
+  def f(x):
+    seen = (x[..., 0] * disc(30, 20, 10)).sum((1, 2)) / 50
+    return jnp.where(x[:, 2, 2, 0] > 0.9, worst, seen)[:, None] * jnp.ones(2)
+
+  result = robust(f, ONES, 0, (AREA,), mirror=False, shift=0.0, iterations=20)
+  assert np.isfinite(result.masks).all() and np.isfinite(result.agreement).all()
+  assert float((result.masks[0, 0] * disc(30, 20, 10)).sum()) > 0.5 * result.masks.sum()
+
+
+def test_double_precision_changes_no_type():
+  net = small_net()
+  with jax.enable_x64(True):
+    result = extremal_perturbation(net, SQUARE[:1], 1, (0.2,), mode='robust', discs=2, iterations=2)
+  for name in ('masks', 'parameters', 'agreement', 'candidates', 'candidate_scores', 'consensus'):
+    assert getattr(result, name).dtype == np.float32, name
+
+
+def test_one_output_has_no_other_class():
+  with pytest.raises(UserError, match='no other class'):
+    robust(lambda x: x.mean((1, 2)), ONES, 0, (AREA,), objective='contrastive')
 
 
 def test_a_network_that_reads_one_pixel():

@@ -149,7 +149,7 @@ MANY_STEPS = {
   'channels': [
     '--config.layer=conv2',
     '--config.areas=(5, 20)',
-    '--config.iterations=5',
+    '--config.settings.sweeps=1',
     '--config.steps=2',
     '--config.figures=2',
   ],
