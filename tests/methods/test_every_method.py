@@ -257,6 +257,19 @@ OF_EACH = {
         'mirror': True,
       }.items()
     },
+    **{
+      name: (value, {'mode': 'robust'})
+      for name, value in {
+        'searches': 1,
+        'restarts': 1,
+        'discs': 2,
+        'shift': 0.3,
+        'zoom': 0.5,
+        'noise': 2.0,
+        'fading': 0.0,
+        'tolerance': 1e-6,
+      }.items()
+    },
   },
 }
 UNCHANGED = ('chunk', 'mode')  # A chunk must change nothing; SmallNet has no residual sum to share.
