@@ -28,7 +28,6 @@ from perturb.methods.extremal_reward import Game, Objective, Play, reward_of
 from perturb.methods.extremal_solvers import (
   MODES,
   Settings,
-  initial_parameters,
   lattice_shape,
   render,
   solve,
@@ -260,7 +259,7 @@ def extremal_perturbation(
     x,
     targets,
     jnp.asarray(areas, jnp.float32),
-    _start(start, key_or_default(key), x, len(areas), resolved),
+    _start(start, x, len(areas), resolved),
     key_or_default(key),
     settings=resolved,
     chunk=chunk,
@@ -277,19 +276,11 @@ def extremal_perturbation(
 
 
 def _start(
-  start: jax.Array | np.ndarray | None,
-  key: jax.Array,
-  x: jax.Array,
-  n_areas: int,
-  settings: Settings,
+  start: jax.Array | np.ndarray | None, x: jax.Array, n_areas: int, settings: Settings
 ) -> jax.Array | None:
-  size = (x.shape[1], x.shape[2])
-  if start is None:
-    # The same for every problem: a result does not depend on what it is batched with.
-    start = initial_parameters(size, key, settings)
   if start is None:
     return None
-  shape = (x.shape[0], n_areas, *lattice_shape(size, settings))
+  shape = (x.shape[0], n_areas, *lattice_shape((x.shape[1], x.shape[2]), settings))
   try:
     return jnp.broadcast_to(jnp.asarray(start, jnp.float32), shape)
   except ValueError as error:

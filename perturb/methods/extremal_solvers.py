@@ -163,16 +163,9 @@ def searches_of(settings: Settings) -> int:
   return settings.searches + settings.restarts if isinstance(settings, Robust) else 0
 
 
-def initial_parameters(
-  size: tuple[int, int], key: jax.Array, settings: Settings
-) -> jax.Array | None:
-  """Where a mode starts from, `[h, w]`: ones, or 1/2 with a little noise in the `fast` mode.
-
-  None in the `robust` mode, whose start depends on the image.
-  """
+def _initial_parameters(size: tuple[int, int], key: jax.Array, settings: Settings) -> jax.Array:
+  """Where a mode starts from, `[h, w]`: ones, or 1/2 with a little noise in the `fast` mode."""
   shape = lattice_shape(size, settings)
-  if isinstance(settings, Robust):
-    return None
   if isinstance(settings, Penalised):
     return jnp.ones(shape, jnp.float32)
   return 0.5 + 1e-3 * jax.random.normal(key, shape, jnp.float32)
@@ -194,14 +187,16 @@ def solve(
     size: (H, W) of the image in pixels.
     areas: a `[P]`, fractions of the image in (0, 1).
     deviation: `[P]`, the standard deviation of each image's values.
-    start: `[P, h, w]` in [0, 1], the parameters to start from; see `initial_parameters`.
-    key: PRNG key of the views of the `robust` mode, the same for all problems: a result does not
-      depend on what it is batched with.
+    start: `[P, h, w]` in [0, 1], the parameters to start from; None for the mode's own.
+    key: PRNG key of what is random in a mode, the same for all problems: a result does not depend
+      on what it is batched with.
     settings: one of `MODES`, or a variant of it.
   """
   if isinstance(settings, Robust):
     return _solve_robust(reward, size, areas, deviation, start, key, settings)
-  assert start is not None
+  if start is None:
+    start = _initial_parameters(size, key, settings)
+    start = jnp.broadcast_to(start, (len(areas), *start.shape))
   if isinstance(settings, Fast):
     return _solve_fast(reward, size, areas, start, settings)
   return _solve_penalised(reward, size, areas, start, settings)
