@@ -13,7 +13,6 @@ and the score of the photograph itself with those. Also as JSON with --out.
 """
 
 from collections.abc import Callable, Iterable
-import io
 import json
 import pathlib
 import statistics
@@ -23,8 +22,8 @@ from absl import app, flags
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
+from benchmarks.photographs import recompressed, shifted
 from perturb import channel_attribution, keep_freed_memory, nets
 from perturb.base import pick
 from perturb.data.images import find_images, load_image
@@ -124,12 +123,10 @@ def compile_all(net: nets.Pretrained, x: np.ndarray, layer: str, counts: list[in
 def changed(picture: np.ndarray) -> dict[str, np.ndarray]:
   """A picture uint8 `[H, W, 3]` in which a person sees no change."""
   noise = np.random.RandomState(0).randint(-1, 2, picture.shape)
-  buffer = io.BytesIO()
-  Image.fromarray(picture).save(buffer, 'JPEG', quality=95)
   return {
     'noise': np.clip(picture + noise, 0, 255).astype(np.uint8),
-    'shift': np.pad(picture, ((2, 0), (2, 0), (0, 0)), mode='edge')[:-2, :-2],
-    'JPEG': np.asarray(Image.open(buffer)),
+    'shift': shifted(picture),
+    'JPEG': recompressed(picture),
   }
 
 

@@ -33,7 +33,7 @@ from perturb.options import Bounds, Count, Natural, NotNegative, Positive
 _FIRST_AREA = 0.5  # Of a search from a uniform mask.
 _WIDTHS = 0.1, 0.01  # Of a mask's transition from 0 to 1, at the start and at the end of a search.
 _RAMP = 0.7  # The part of a search that area and width take to arrive.
-_SETTLED = 0.75  # From here on a search's parameters and rewards are averaged.
+_SETTLED = 0.75  # From this part on a search's parameters are averaged.
 
 
 @dataclasses.dataclass(frozen=True)
