@@ -3,10 +3,11 @@
 A network has many masks of nearly the same score; which of them a search finds is chance, and most
 of them fool this network alone. Here
 
-1.  every step of a search sees another random view of the perturbed image (moved, zoomed, mirrored,
-    noisy) under another strength of the perturbation, so that only what survives these is rewarded;
-2.  searches start where discs of the area score best, which is the same for images that are nearly
-    the same; if asked, others start from a uniform mask whose area shrinks, as in `fast`;
+1.  every step of a search sees other random views of the perturbed image (moved, zoomed, mirrored,
+    noisy) under other strengths of the perturbation, so that only what survives these is rewarded;
+2.  searches start where discs of the area score best, in such views too, which is the same for
+    images that are nearly the same; if asked, others start from a uniform mask whose area shrinks,
+    as in `fast`;
 3.  the answer is their consensus: the parameters are averaged with weights that fall off as the
     rewards of the searches' masks do, and the mean is thresholded at the area. Where that scores
     less than the best search by more than the tolerance, because the mean of two optima need not be
@@ -34,6 +35,8 @@ _FIRST_AREA = 0.5  # Of a search from a uniform mask.
 _WIDTHS = 0.1, 0.01  # Of a mask's transition from 0 to 1, at the start and at the end of a search.
 _RAMP = 0.7  # The part of a search that area and width take to arrive.
 _SETTLED = 0.75  # From this part on a search's parameters are averaged.
+_EPSILON = 1e-5  # Of Adam, relative to the largest gradient; rounding is some 1e-7 of it.
+_OF_DISCS = 2**31  # Folded into the key of their views; searches fold in 0, 1, ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +48,9 @@ class Robust:
     searches: how many start where discs score best, each with other views.
     restarts: how many more start from a uniform mask, whose area shrinks; they may find a higher
       score elsewhere, and another one for an image that is nearly the same.
+    views: how many views each step sees; their gradients are averaged.
     discs: number of discs along each side, which are tried for the start.
+    disc_views: in how many views each disc is tried.
     learning_rate: step size of Adam, in the units of the parameters, which lie in [0, 1]; it
       falls to a third.
     nodes: number of lattice nodes along the shorter side of the image.
@@ -62,7 +67,9 @@ class Robust:
   iterations: Count = 36
   searches: Count = 2
   restarts: Natural = 0
+  views: Count = 2
   discs: Annotated[int, Bounds(2)] = 10
+  disc_views: Count = 4
   learning_rate: NotNegative = 0.05
   nodes: Annotated[int, Bounds(2)] = 32
   sigma: Positive = 1 / 16
@@ -79,6 +86,10 @@ class Robust:
     return _WIDTHS[1]
 
 
+# (key of a view, masks [P, H, W]) -> rewards [P] in that view.
+Seen = Callable[[jax.Array, jax.Array], jax.Array]
+
+
 class Found(NamedTuple):
   """What the searches found.
 
@@ -91,7 +102,7 @@ class Found(NamedTuple):
     candidate_overlaps: `[P, S]` in [0, 1], the overlap (soft IoU) of each search's mask with that
       of the parameters.
     agreement: `[P]` in [0, 1], the mean of these, weighted as the parameters are.
-    rewards: `[P, T]`, of the first search's masks, under each step's view.
+    rewards: `[P, T]`, of the first search's masks, the mean under each step's views.
   """
 
   parameters: jax.Array
@@ -129,19 +140,25 @@ def solve_robust(
   def masks_of(parameters: jax.Array, areas: jax.Array, width: jax.Array | float) -> jax.Array:
     return project(gaussian_field(parameters, size, s.sigma * min(size)), areas, width)
 
+  def seen(key: jax.Array, masks: jax.Array) -> jax.Array:
+    return reward(masks, _view(key, deviation, s))
+
   def search(i: jax.Array) -> tuple[jax.Array, jax.Array]:
     first = i < s.searches
     return _climb(
-      lambda parameters, areas, width, view: reward(masks_of(parameters, areas, width), view),
+      masks_of,
+      seen,
       jnp.where(first, beginning, 0.5),
       areas,
       jnp.where(first, areas, _FIRST_AREA),
-      s.learning_rate,
-      lambda t: _view(jax.random.fold_in(jax.random.fold_in(key, i), t), deviation, s),
-      s.iterations,
+      jax.random.fold_in(key, i),
+      s,
     )
 
-  beginning = _best_discs(reward, size, shape, areas, s) if start is None else start
+  if start is None:
+    beginning = _best_discs(seen, size, shape, areas, jax.random.fold_in(key, _OF_DISCS), s)
+  else:
+    beginning = start
   candidates, rewards = jax.lax.map(search, jnp.arange(s.searches + s.restarts))
   masks = jax.lax.map(lambda c: masks_of(c, areas, s.end_width), candidates)
 
@@ -197,57 +214,81 @@ def _view(key: jax.Array, deviation: jax.Array, s: Robust) -> View:
 
 
 def _climb(
-  reward: Callable[[jax.Array, jax.Array, jax.Array, View], jax.Array],
+  masks_of: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+  seen: Seen,
   start: jax.Array,
   areas: jax.Array,
   first_areas: jax.Array,
-  rate: float,
-  view: Callable[[jax.Array], View],
-  steps: int,
+  key: jax.Array,
+  s: Robust,
 ) -> tuple[jax.Array, jax.Array]:
   """Adam from a start: the mean parameters of the last steps `[P, h, w]`, rewards `[T, P]`.
 
-  Where a gradient is not finite the parameters stay as they are.
+  Where a gradient is not finite the parameters stay as they are. Adam moves a node whose gradient
+  is nothing but rounding as far as any other, so gradients count relative to the largest one of the
+  first step, and those far below it do not.
   """
-  adam = optax.scale_by_adam(b2=0.99)
-  ramp = max(_RAMP * steps, 1)
-  settled = int(_SETTLED * steps)
+  adam = optax.scale_by_adam(b2=0.99, eps=_EPSILON)
+  ramp = max(_RAMP * s.iterations, 1)
+  settled = int(_SETTLED * s.iterations)
 
   def step(carry, t):
-    parameters, state, mean = carry
+    parameters, state, mean, scale = carry
     time = t.astype(jnp.float32)
     progress = jnp.minimum(time / ramp, 1.0)
     area = first_areas * (areas / first_areas) ** progress
     width = _WIDTHS[0] * (_WIDTHS[1] / _WIDTHS[0]) ** progress
-
-    def energy(parameters):
-      rewards = reward(parameters, area, width, view(t))
-      return -jnp.sum(rewards), rewards
-
-    (_, rewards), gradient = jax.value_and_grad(energy, has_aux=True)(parameters)
+    masks, to_parameters = jax.vjp(lambda p: masks_of(p, area, width), parameters)
+    rewards, gradient = _averaged(seen, masks, jax.random.fold_in(key, t), s.views)
+    (gradient,) = to_parameters(-gradient)
     known = jnp.isfinite(gradient).all((1, 2), keepdims=True)
-    updates, state = adam.update(jnp.where(known, gradient, 0), state)
-    parameters = jnp.clip(parameters - rate * 3.0 ** (-time / steps) * updates, 0, 1)
-    share = jnp.where(t >= settled, jnp.float32(1 / (steps - settled)), 0)
-    return (parameters, state, mean + share * parameters), rewards
+    gradient = jnp.where(known, gradient, 0)
+    largest = jnp.abs(gradient).max((1, 2), keepdims=True)
+    scale = jnp.where(scale == 0, largest, scale)
+    updates, state = adam.update(gradient / jnp.where(scale == 0, 1, scale), state)
+    rate = s.learning_rate * 3.0 ** (-time / s.iterations)
+    parameters = jnp.clip(parameters - rate * updates, 0, 1)
+    share = jnp.where(t >= settled, jnp.float32(1 / (s.iterations - settled)), 0)
+    return (parameters, state, mean + share * parameters, scale), rewards
 
-  carry = (start, adam.init(start), jnp.zeros_like(start))
-  (_, _, mean), rewards = jax.lax.scan(step, carry, jnp.arange(steps))
+  nothing = jnp.zeros_like(start)
+  carry = (start, adam.init(start), nothing, nothing[:, :1, :1])
+  (_, _, mean, _), rewards = jax.lax.scan(step, carry, jnp.arange(s.iterations))
   return mean, rewards
 
 
+def _averaged(
+  seen: Seen, masks: jax.Array, key: jax.Array, views: int
+) -> tuple[jax.Array, jax.Array]:
+  """The mean reward of masks over views `[P]`, and its gradient `[P, H, W]`."""
+
+  def energy(masks, key):
+    rewards = seen(key, masks)
+    return rewards.sum(), rewards
+
+  def add(total, v):
+    (_, rewards), gradient = jax.value_and_grad(energy, has_aux=True)(
+      masks, jax.random.fold_in(key, v)
+    )
+    return (total[0] + rewards / views, total[1] + gradient / views), None
+
+  nothing = jnp.zeros(len(masks), jnp.float32), jnp.zeros_like(masks)
+  return jax.lax.scan(add, nothing, jnp.arange(views))[0]
+
+
 def _best_discs(
-  reward: Reward,
+  seen: Seen,
   size: tuple[int, int],
   shape: tuple[int, int],
   areas: jax.Array,
+  key: jax.Array,
   s: Robust,
 ) -> jax.Array:
   """A start where discs of the area score best: `[P, h, w]` in [0, 1].
 
-  The rewards of discs at n x n places are smoothed over neighbouring places; the start is the mean
-  of a bump at each place, weighted by the softmax of these: no place is chosen, so that an image
-  that is nearly the same has nearly the same start.
+  The rewards of discs at n x n places, each in views of its own, are smoothed over neighbouring
+  places; the start is the mean of a bump at each place, weighted by the softmax of these: no place
+  is chosen, so that an image that is nearly the same has nearly the same start.
   """
   n, pixels = s.discs, [_middles(side) for side in size]
   places = _middles(n) / n
@@ -257,7 +298,12 @@ def _best_discs(
     across = pixels[1] - places[i % n] * size[1]
     distance = jnp.hypot(down[:, None], across) / min(size)
     discs = project(jnp.broadcast_to(-distance, (len(areas), *size)), areas, _WIDTHS[1])
-    return reward(discs, View())
+
+    def add(total: jax.Array, v: jax.Array) -> tuple[jax.Array, None]:
+      view_key = jax.random.fold_in(jax.random.fold_in(key, i), v)
+      return total + seen(view_key, discs) / s.disc_views, None
+
+    return jax.lax.scan(add, jnp.zeros(len(areas), jnp.float32), jnp.arange(s.disc_views))[0]
 
   scores = jax.lax.map(score, jnp.arange(n * n)).T.reshape(-1, n, n)
   known = jnp.isfinite(scores)
