@@ -21,7 +21,8 @@ def standard_error(values: np.ndarray) -> np.ndarray:
   return values.std(axis=0) / np.sqrt(len(values))
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+  """Small ticks and labels, as in all of them."""
   axes.tick_params(length=2, pad=1.5, labelsize=6.5)
 
 
@@ -51,7 +52,7 @@ def suppression_curves(
     axes.set_xlabel('threshold α of the simplified mask', fontsize=7, labelpad=1.5)  # noqa: RUF001
     axes.set_ylabel('normalised probability', fontsize=7)
     axes.legend(frameon=False, fontsize=6.5, loc='upper left', bbox_to_anchor=(1, 1))
-    _tidy(axes)
+    tidy(axes)
   return figure
 
 
@@ -81,7 +82,7 @@ def box_sizes(areas: Mapping[str, np.ndarray], suppressions: Sequence[float]) ->
     axes.set_xlabel('suppression of the probability', fontsize=7, labelpad=1.5)
     axes.set_ylabel('minimal box (% of the image)', fontsize=7)
     axes.legend(frameon=False, fontsize=6, loc='upper left', bbox_to_anchor=(1, 1))
-    _tidy(axes)
+    tidy(axes)
   return figure
 
 
@@ -150,7 +151,7 @@ def detections(accuracies: Mapping[str, float]) -> Figure:
     axes.axvline(50, color='black', linewidth=0.6, linestyle=(0, (4, 3)))
     axes.set_xlim(0, 100)
     axes.set_xlabel('heatmaps told rightly (%); dashes: chance', fontsize=7, labelpad=1.5)
-    _tidy(axes)
+    tidy(axes)
   return figure
 
 

@@ -1,0 +1,53 @@
+"""Methods x metrics on one annotated dataset, in one table."""
+
+import ml_collections
+
+from configs import common
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The default benchmark; any field can be set on the command line: --config.field=value."""
+  config = common.subjects()
+  config.task = 'benchmark'
+  config.images = 'masks:data/composites'  # Annotated pictures; see docs/benchmarks.md.
+  config.target = 'label'
+
+  # Whose heatmaps are measured; see docs/methods.md.
+  config.methods = (
+    'gradient',
+    'guided_backprop',
+    'smooth_grad',
+    'integrated_gradients',
+    'linear_approximation',
+    'norm_grad',
+    'selective_norm_grad',
+    'grad_cam',
+    'excitation_backprop',
+    'contrastive_excitation_backprop',
+    'occlusion',
+    'rise',
+    'extremal_perturbation',
+  )
+  config.options = ml_collections.ConfigDict()  # Method -> its arguments.
+  config.references = 'astronaut, camera, motorcycle_left, rocket'  # Of expected_gradients.
+  # Heatmaps that are there already, comma-separated: workdirs of other runs, or folders with a .npy
+  # or .png for each picture.
+  config.heatmaps = ''
+  config.baselines = ('centre', 'noise')  # Heatmaps that look at nothing.
+  # 'pointing', 'localisation', 'overlap', 'deletion', 'box_occlusion', 'class_sensitivity',
+  # 'sanity'; see docs/benchmarks.md.
+  config.metrics = ('pointing', 'localisation', 'overlap', 'deletion', 'class_sensitivity')
+  add_metrics(config)
+  common.add_run(config)
+  return config
+
+
+def add_metrics(config: ml_collections.ConfigDict) -> None:
+  """How the metrics are computed."""
+  config.mode = 'paper'  # Of the pointing game; 'torchray': as the authors' released code.
+  config.tolerance = 15  # Of the pointing game, in pixels of the picture.
+  config.threshold = 'value'  # Of the localisation: 'value', 'energy' or 'mean'.
+  config.steps = 64  # Of the deletion and insertion curves; RISE's 224 pixels a step are 224.
+  config.fill = 'constant'  # What deleted pixels become: 'constant', 'blur' or 'road'.
+  config.resamples = 1000  # Of the bootstrap intervals.
+  config.seed = 0  # Of the intervals, and of the weights that are drawn anew.

@@ -1,0 +1,160 @@
+"""The task of configs/benchmark.py and the protocols: methods x metrics on one dataset."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from perturb.data.datasets import Dataset
+from perturb.errors import UserError, check_choice
+from perturb.methods.registry import method_named
+from perturb.nets import Pretrained
+from perturb.run import devices
+from perturb.run.experiment import Experiment, Share, Step
+from perturb.run.labels import targets_of
+from perturb.run.layout import place_images
+from perturb.run.loop import Run
+from perturb.run.shown import shown_pictures
+from perturb.run.steps import heatmap, heatmap_field, prediction, step_name
+from perturb.run.subjects import dataset_of, load_network, options_of, references_of
+from perturb.run.summary import sum_up
+from perturb.store.results import RESULTS, Results
+from perturb.store.workdir import Workdir
+from perturb.tasks import heatmap_files
+from perturb.tasks.adopted import Adopted, adopt, adopted_heatmaps, adopted_step
+from perturb.tasks.checks import FREE, check_methods, check_run
+from perturb.tasks.measure import measure
+from perturb.tasks.metric_tables import draw, tabulate
+from perturb.tasks.metrics import METRICS, Asked
+
+
+def _check(config: ml_collections.ConfigDict, adopted: Sequence[Adopted]) -> None:
+  if config.methods or not adopted:
+    check_methods(config)
+  else:
+    check_run(config)
+  if not config.metrics:
+    raise UserError('config.metrics: give at least one')
+  for name in config.metrics:
+    check_choice('config.metrics', name, tuple(METRICS))
+  for name in config.baselines:
+    check_choice('config.baselines', name, tuple(BASELINES))
+  names = [one.name for one in adopted]
+  for method in (*config.methods, *config.baselines):
+    if step_name(method) in names:
+      raise UserError(f'config.heatmaps has {method!r} already; leave it out of config.methods')
+
+
+def _centre(share: Share) -> jax.Array:
+  """Highest in the middle of each image, `[n, H, W]`."""
+  n, height, width = share['x'].shape[:3]
+  down, across = ((jnp.arange(side) + 0.5) / side - 0.5 for side in (height, width))
+  return jnp.broadcast_to(-jnp.hypot(down[:, None], across), (n, height, width))
+
+
+def _noise(share: Share) -> jax.Array:
+  """Uniform noise, of each image by its values `[n, H, W]`."""
+
+  def of_one(x: jax.Array) -> jax.Array:
+    bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
+    return jax.random.uniform(jax.random.key(jnp.sum(bits, dtype=jnp.uint32)), x.shape[:2])
+
+  return jax.vmap(of_one)(share['x'])
+
+
+# Heatmaps that look at nothing: what a method has to beat.
+BASELINES = {'centre': ('Centre', _centre), 'noise': ('Noise', _noise)}
+
+
+def _baseline(name: str) -> Step:
+  function = BASELINES[name][1]
+
+  def explain(_net: Pretrained, share: Share) -> dict[str, jax.Array]:
+    return {'heatmap': function(share)}
+
+  return Step(explain, heatmap_field, name=name, needs=('target',))
+
+
+class Plan(NamedTuple):
+  """What a run of the benchmark does.
+
+  Attributes:
+    experiment: its steps.
+    asked: the methods that are measured.
+  """
+
+  experiment: Experiment
+  asked: list[Asked]
+
+
+def _plan(
+  net: Pretrained,
+  dataset: Dataset,
+  config: ml_collections.ConfigDict,
+  adopted: Sequence[Adopted],
+) -> Plan:
+  options = {method: options_of(config, method) for method in config.methods}
+  inputs = dict[str, Any]()
+  if 'expected_gradients' in options:
+    inputs['references'] = references_of(net, config)
+    options['expected_gradients'] |= inputs
+  asked, steps = list[Asked](), [prediction()]
+  for name in config.methods:
+    title, function, _ = method_named(name)
+    given = options[name]
+
+    def method(f: Any, x: Any, target: Any, function=function, given=given) -> jax.Array:
+      return function(f, x, target, **given)
+
+    asked.append(Asked(step_name(name), title, method, config))
+    steps.append(heatmap(name, given))
+  for one in adopted:
+    asked.append(Asked(one.name, one.name, None, config))
+    steps.append(adopted_step(one))
+  for name in config.baselines:
+    asked.append(Asked(name, BASELINES[name][0], None, config))
+    steps.append(_baseline(name))
+  for metric in config.metrics:
+    make = METRICS[metric].step
+    steps += [step for one in asked if make and (step := make(one))]
+  targets = targets_of(net, dataset, config)
+  return Plan(Experiment(net, tuple(steps), targets, inputs=inputs), asked)
+
+
+def run(config: ml_collections.ConfigDict, workdir: str) -> int:
+  """Measures the heatmaps of several methods by several metrics on one dataset.
+
+  The workdir gets what every run gets, with the heatmaps of each method and what the network says
+  of them in subgroups; `metrics.csv`, the numbers of each image; `benchmark.csv`, `.md` and `.png`,
+  the means with intervals; `differences.csv`, paired, between methods; the curves as figures. What
+  it holds is not computed again: methods, metrics and images can be added.
+  """
+  adopted = adopted_heatmaps(config.heatmaps)
+  _check(config, adopted)
+  dataset, net = dataset_of(config), load_network(config)
+  if dataset.regions is None:
+    without = [name for name in config.metrics if METRICS[name].annotated]
+    if without:
+      raise UserError(
+        f"config.metrics: {without[0]!r} needs to know where the objects are, and config.images "
+        f'{config.images!r} does not say; see docs/benchmarks.md for datasets that do'
+      )
+  plan = _plan(net, dataset, config, adopted)
+  free = (*FREE, 'methods', 'metrics', 'baselines', 'heatmaps', 'resamples')
+  folder = Workdir(workdir, config, [RESULTS, heatmap_files.FOLDER], free=free)
+  if adopted:
+    if jax.process_index() == 0:
+      place_images(folder.path, dataset, plan.experiment, config, lambda *_: None)
+      adopt(folder.path, adopted)
+    devices.barrier('heatmaps are adopted')
+  outcome = Run(plan.experiment, dataset, config, folder.path)()
+  names = outcome.done()
+  if names and jax.process_index() == 0:
+    stored = Results(folder.path)
+    shown = shown_pictures(net, dataset, names[: config.figures], config, stored)
+    heatmap_files.write_heatmaps(folder, list(config.methods), outcome, stored, shown)
+    numbers = measure(names, plan.asked, stored, dataset, net, config)
+    draw(folder, plan.asked, numbers, tabulate(folder, plan.asked, numbers))
+  return sum_up(folder, outcome)

@@ -1,0 +1,286 @@
+"""The metrics of the benchmarks: what is computed of a heatmap, and how the numbers are read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+
+from perturb.base import Method
+from perturb.evaluate.deletion import deletion_insertion
+from perturb.evaluate.localisation import heatmap_boxes
+from perturb.evaluate.localisation_scores import LEAST_IOU, best_threshold, localisation_ious
+from perturb.evaluate.occluded_boxes import box_occlusion
+from perturb.evaluate.overlap import iou_curves, relevance_mass, relevance_rank
+from perturb.evaluate.pointing import pointing_game
+from perturb.evaluate.sensitivity import class_sensitivity
+from perturb.nets import Pretrained
+from perturb.run.experiment import Share, Step
+from perturb.store.arrays import Field
+
+
+class Column(NamedTuple):
+  """A number of each image and method.
+
+  Attributes:
+    title: what a figure calls it.
+    best: 'more', 'less' or 'zero', which is better.
+    hint: of what it is, and which way is better.
+    by_class: whether the mean is one over the classes' means, as in the pointing game.
+  """
+
+  title: str
+  best: str
+  hint: str
+  by_class: bool = False
+
+
+class Curve(NamedTuple):
+  """Numbers over something, that a figure shows.
+
+  Attributes:
+    field: their name, `[n, T]`.
+    title: of the panel.
+    across, up: labels of the axes.
+    last: where the curve ends, from 0.
+  """
+
+  field: str
+  title: str
+  across: str
+  up: str
+  last: float = 100
+
+
+class Asked(NamedTuple):
+  """A method whose heatmaps are measured.
+
+  Attributes:
+    name: in results and files.
+    title: what a figure calls it.
+    method: (f, x, target) -> heatmaps; None where there are only heatmaps of another origin.
+    config: of the run.
+  """
+
+  name: str
+  title: str
+  method: Method | None
+  config: ml_collections.ConfigDict
+
+  @property
+  def source(self) -> str:
+    """Where its heatmap is stored."""
+    return f'{self.name}/heatmap'
+
+
+class View(NamedTuple):
+  """What is marked in an image, as it is compared with a heatmap.
+
+  Attributes:
+    mask: bool `[H, W]`, the object.
+    boxes: `[n, 4]`, around its instances: (top, left, bottom, right), the last two excluded.
+    difficult: whether the object is small and another class is there too.
+  """
+
+  mask: np.ndarray
+  boxes: np.ndarray
+  difficult: bool
+
+
+class Block(NamedTuple):
+  """What a metric is given of some images, of one method.
+
+  Attributes:
+    heatmaps: `[n, H, W]`.
+    views: of each, if the dataset is annotated.
+    fields: what the metric's step has stored of each: name -> `[n, ...]`.
+    config: of the run.
+  """
+
+  heatmaps: np.ndarray
+  views: Sequence[View]
+  fields: Mapping[str, np.ndarray]
+  config: ml_collections.ConfigDict
+
+
+class Metric(NamedTuple):
+  """A metric.
+
+  Attributes:
+    columns: its numbers, by name.
+    numbers: of some images: name -> `[n, ...]`.
+    step: what asks the network, and what it stores; None where the heatmap says all. It gives None
+      for a method that cannot be measured by it.
+    annotated: whether it needs to know where the object is.
+    finish: from the numbers of all images to the columns, `[N]` each; NaN where an image has none.
+    curves: those of its numbers that are curves.
+  """
+
+  columns: Mapping[str, Column]
+  numbers: Callable[[Block], dict[str, np.ndarray]]
+  step: Callable[[Asked], Step | None] | None = None
+  annotated: bool = False
+  finish: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = lambda numbers: numbers
+  curves: tuple[Curve, ...] = ()
+
+
+def stored_fields(block: Block) -> dict[str, np.ndarray]:
+  """The numbers of a metric whose step stores them as they are."""
+  return dict(block.fields)
+
+
+def step_of(
+  metric: str,
+  asked: Asked,
+  explain: Callable[[Pretrained, Share], dict[str, jax.Array]],
+  fields: Callable[[tuple[int, int]], dict[str, Field]],
+) -> Step:
+  """The step of a metric: it is given the target and the heatmap."""
+  return Step(explain, fields, name=f'{asked.name}_{metric}', needs=('target', asked.source))
+
+
+def _pointing(block: Block) -> dict[str, np.ndarray]:
+  hits = pointing_game(
+    block.heatmaps,
+    [view.mask for view in block.views],
+    tolerance=block.config.tolerance,
+    mode=block.config.mode,
+  ).astype(np.float32)
+  difficult = np.array([view.difficult for view in block.views])
+  return {
+    'pointing': hits,
+    'pointing_difficult': np.where(difficult, hits, np.nan),
+    'pointing_pairs': hits,
+  }
+
+
+def _localisation(block: Block) -> dict[str, np.ndarray]:
+  sizes = [view.mask.shape for view in block.views]
+  boxes = heatmap_boxes(block.heatmaps, np.array(sizes), rule=block.config.threshold)
+  return {'ious': localisation_ious(boxes, [view.boxes for view in block.views])}
+
+
+def _localised(numbers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Whether each image of the half that does not choose the threshold is localised."""
+  ious = numbers['ious']
+  nothing = np.full(len(ious), np.nan)
+  if np.isfinite(ious).all(1).sum() < 2:
+    return {'localisation': nothing}
+  known = np.flatnonzero(np.isfinite(ious).all(1))
+  best = best_threshold(ious[known], np.arange(ious.shape[1]))
+  judged = known[~best.held_out]
+  nothing[judged] = ious[judged, int(best.threshold)] >= LEAST_IOU
+  return {'localisation': nothing}
+
+
+def _overlap(block: Block) -> dict[str, np.ndarray]:
+  masks = [view.mask for view in block.views]
+  curves = iou_curves(block.heatmaps, masks)
+  return {
+    'iou_auc': curves.areas,
+    'relevance_mass': relevance_mass(block.heatmaps, masks),
+    'relevance_rank': relevance_rank(block.heatmaps, masks),
+    'ious': curves.ious,
+  }
+
+
+def _deletion_step(asked: Asked) -> Step:
+  steps, fill = asked.config.steps, asked.config.fill
+
+  def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
+    x = share['x']
+    pixels = -(-x.shape[1] * x.shape[2] // steps)
+    found = deletion_insertion(
+      net, x, share['target'], share[asked.source], pixels=pixels, deletion_fill=fill
+    )
+    return {
+      'deletion': found.deletion_auc,
+      'insertion': found.insertion_auc,
+      'deletion_curve': found.deletion,
+      'insertion_curve': found.insertion,
+    }
+
+  def fields(shape: tuple[int, int]) -> dict[str, Field]:
+    area = shape[0] * shape[1]
+    points = 1 - (-area // -(-area // steps)) if area else 0
+    curve = Field('float32', ('point',), (points,))
+    return {'deletion': Field(), 'insertion': Field()} | {
+      f'{game}_curve': curve for game in ('deletion', 'insertion')
+    }
+
+  return step_of('deletion', asked, explain, fields)
+
+
+def _occlusion_step(asked: Asked) -> Step:
+  def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
+    key = jax.random.key(asked.config.seed)
+    found = box_occlusion(net, share['x'], share['target'], share[asked.source], key=key)
+    return {'box_occlusion': found.drops}
+
+  return step_of('box_occlusion', asked, explain, lambda _: {'box_occlusion': Field()})
+
+
+def _sensitivity_step(asked: Asked) -> Step | None:
+  if asked.method is None:
+    return None
+  method = asked.method
+
+  def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
+    found = class_sensitivity(method, net, share['x'])
+    return {'class_sensitivity': found.correlation}
+
+  return step_of('class_sensitivity', asked, explain, lambda _: {'class_sensitivity': Field()})
+
+
+METRICS: dict[str, Metric] = {
+  'pointing': Metric(
+    {
+      'pointing': Column('Pointing', 'more', 'mean of classes ↑', by_class=True),
+      'pointing_difficult': Column('…difficult', 'more', 'mean of classes ↑', by_class=True),
+      'pointing_pairs': Column('…of pairs', 'more', 'mean of pairs ↑'),
+    },
+    _pointing,
+    annotated=True,
+  ),
+  'localisation': Metric(
+    {'localisation': Column('Localisation', 'more', 'IoU at least 0.5 ↑')},
+    _localisation,
+    annotated=True,
+    finish=_localised,
+  ),
+  'overlap': Metric(
+    {
+      'iou_auc': Column('IoU', 'more', 'AUC of thresholds ↑'),
+      'relevance_mass': Column('Mass', 'more', 'evidence inside ↑'),
+      'relevance_rank': Column('Rank', 'more', 'top pixels inside ↑'),
+    },
+    _overlap,
+    annotated=True,
+    curves=(
+      Curve('ious', 'Overlap with the object', 'threshold of the heatmap (%)', 'IoU', last=95),
+    ),
+  ),
+  'deletion': Metric(
+    {
+      'deletion': Column('Deletion', 'less', 'AUC ↓'),
+      'insertion': Column('Insertion', 'more', 'AUC ↑'),
+    },
+    stored_fields,
+    _deletion_step,
+    curves=(
+      Curve('deletion_curve', 'Deletion', 'pixels deleted (%)', 'probability'),
+      Curve('insertion_curve', 'Insertion', 'pixels inserted (%)', 'probability'),
+    ),
+  ),
+  'box_occlusion': Metric(
+    {'box_occlusion': Column('Occluded boxes', 'more', 'mean drop ↑')},
+    stored_fields,
+    _occlusion_step,
+  ),
+  'class_sensitivity': Metric(
+    {'class_sensitivity': Column('Class sensitivity', 'zero', 'rank correlation, near 0')},
+    stored_fields,
+    _sensitivity_step,
+  ),
+}
