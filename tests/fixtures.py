@@ -82,3 +82,13 @@ def method_weights() -> dict[str, dict[str, np.ndarray]]:
 def method_images() -> np.ndarray:
   """float32 `[2, 32, 32, 3]` in [0, 1]."""
   return np.random.RandomState(4).rand(2, 32, 32, 3).astype(np.float32)
+
+
+def metric_noise() -> np.ndarray:
+  """Six perturbations of the images, float32 `[6, 2, 32, 32, 3]`."""
+  return (0.5 * np.random.RandomState(5).randn(6, 2, 32, 32, 3)).astype(np.float32)
+
+
+def metric_masks() -> np.ndarray:
+  """Which pixels are deleted, six times, float32 `[6, 2, 32, 32]`, zeros and ones."""
+  return (np.random.RandomState(6).rand(6, 2, 32, 32) < 0.2).astype(np.float32)

@@ -154,12 +154,8 @@ def record_torchray() -> None:
   np.savez_compressed(FOLDER / 'torchray.npz', **recorded)
 
 
-def record_methods() -> None:
-  """What Captum and pytorch-grad-cam make of a small network."""
-  from captum import attr
-  from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule
-  from pytorch_grad_cam import GradCAMPlusPlus
-  from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+def small_net():
+  """`tests.small_net.SmallNet` in torch."""
   import torch
   from torch import nn
 
@@ -180,6 +176,19 @@ def record_methods() -> None:
     kernel = weights[name]['kernel']
     layer.weight.data = torch.tensor(np.moveaxis(kernel, (-1, -2), (0, 1)).copy())
     layer.bias.data = torch.tensor(weights[name]['bias'])
+  return net
+
+
+def record_methods() -> None:
+  """What Captum and pytorch-grad-cam make of a small network."""
+  from captum import attr
+  from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule
+  from pytorch_grad_cam import GradCAMPlusPlus
+  from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+  import torch
+  from torch import nn
+
+  net = small_net()
   x = torch.tensor(fixtures.method_images().transpose(0, 3, 1, 2).copy())
   target = torch.tensor(fixtures.METHOD_TARGETS)
 
@@ -240,9 +249,63 @@ def record_methods() -> None:
   )
 
 
+def record_metrics() -> None:
+  """What Captum's two metrics make of the gradient of the small network, for given noise."""
+  from captum import attr, metrics
+  import torch
+
+  net = small_net()
+  x = torch.tensor(fixtures.method_images().transpose(0, 3, 1, 2).copy())
+  target = torch.tensor(fixtures.METHOD_TARGETS)
+
+  def images_first(noise):
+    """`[S, B, H, W, C]` to `[B S, C, H, W]`, as Captum repeats its images."""
+    return torch.tensor(np.moveaxis(noise, (0, 4), (1, 2)).reshape(-1, 3, 32, 32).copy())
+
+  def explanation(images, target):
+    images = images[0] if isinstance(images, tuple) else images  # Captum gives both.
+    return (attr.Saliency(net).attribute(images, target).amax(1),)
+
+  noise = fixtures.metric_noise()
+  samples = len(noise)
+  deleted = np.broadcast_to(fixtures.metric_masks()[..., None], noise.shape)
+  gradient = attr.Saliency(net).attribute(x, target, abs=False)
+  whole = attr.InputXGradient(net).attribute(x, target)
+
+  def infidelity(attributions, perturbations, changed, normalise):
+    found = metrics.infidelity(
+      net,
+      lambda _: (perturbations, changed),
+      x,
+      attributions,
+      target=target,
+      n_perturb_samples=samples,
+      normalize=normalise,
+    )
+    return found.detach().numpy()
+
+  moved, masks = images_first(noise), images_first(deleted)
+  repeated = x.repeat_interleave(samples, 0)
+  np.savez_compressed(
+    FOLDER / 'metrics.npz',
+    max_sensitivity=metrics.sensitivity_max(
+      explanation, x, lambda images: images + moved, n_perturb_samples=samples, target=target
+    ).numpy(),
+    **{
+      f'infidelity_{name}{normalise:d}': infidelity(*given, normalise)
+      for normalise in (False, True)
+      for name, given in {
+        'noise': (gradient, moved, repeated - moved),
+        'masks': (whole, masks, repeated * (1 - masks)),
+      }.items()
+    },
+  )
+
+
 if __name__ == '__main__':
   FOLDER.mkdir(exist_ok=True)
   record_networks()
   record_photographs()
   record_torchray()
   record_methods()
+  record_metrics()

@@ -162,6 +162,22 @@ def _projected_backward(residuals, cotangent):
 projected.defvjp(_projected_forward, _projected_backward)
 
 
+def ranks(maps: jax.Array) -> jax.Array:
+  """How many values of a map come before each of its own, from the largest down.
+
+  Ties go to the first pixels in reading order; NaN comes last.
+
+  Args:
+    maps: `[B, H, W]`.
+
+  Returns:
+    int32 `[B, H, W]`, each of 0 .. HW - 1 once.
+  """
+  values = maps.reshape(maps.shape[0], -1)
+  found = jnp.argsort(jnp.argsort(-values, axis=1), axis=1)
+  return found.astype(jnp.int32).reshape(maps.shape)
+
+
 def binarise(masks: jax.Array, areas: jax.Array) -> jax.Array:
   """The binary mask of each one's a |Omega| largest values, exactly that many.
 
@@ -174,7 +190,5 @@ def binarise(masks: jax.Array, areas: jax.Array) -> jax.Array:
   Returns:
     `[B, H, W]`, zeros and ones.
   """
-  values = masks.reshape(masks.shape[0], -1)
-  rank = jnp.argsort(jnp.argsort(-values, axis=1), axis=1)
-  ones = count_ones(areas, values.shape[1])
-  return (rank < ones[:, None]).astype(masks.dtype).reshape(masks.shape)
+  ones = count_ones(areas, masks[0].size)
+  return (ranks(masks) < ones[:, None, None]).astype(masks.dtype)
