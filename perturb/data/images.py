@@ -111,32 +111,32 @@ def find_images(images: str) -> tuple[list[Source], list[str]]:
   return [Source(name, path) for name, path in zip(names, paths, strict=True)], problems
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
   """What is known of a picture before its pixels are used.
 
   Attributes:
     image: as it is stored.
     size: (width, height) once it is upright.
-    turn: what is left to be done for that when the pixels are there.
+    stored: (width, height) as it is stored.
+    turn: what makes the stored picture upright; None if it is.
     encoding: of its pixels.
   """
 
   image: Image.Image
   size: tuple[int, int]
+  stored: tuple[int, int]
   turn: Image.Transpose | None
   encoding: Encoding
 
 
-def _header_of(image: Image.Image) -> _Header:
+def _header_of(image: Image.Image) -> Header:
   encoding = encoding_of(image)
   if image.format not in _SAID_FIRST:
     image.load()
   stored = _stored_size(image)
   orientation = _orientation(image)
   size = stored[::-1] if orientation in _SWAPPING else stored
-  # Pillow turns a TIFF while it decodes it.
-  turn = None if image.format == 'TIFF' else _TURNS.get(orientation)
-  return _Header(image, size, turn, encoding)
+  return Header(image, size, stored, _TURNS.get(orientation), encoding)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -170,7 +170,7 @@ def _check_size(size: tuple[int, int], place: str) -> None:
 
 
 @contextlib.contextmanager
-def _opened(file: File, place: str) -> Iterator[_Header]:
+def opened(file: File, place: str) -> Iterator[Header]:
   """A picture whose pixels may not be read yet; what is wrong with it, in a line."""
   try:
     if isinstance(file, str) and os.path.getsize(file) == 0:
@@ -201,7 +201,7 @@ def picture_size(file: File, place: str) -> tuple[int, int]:
   Raises:
     ImageError: as `open_picture`.
   """
-  with _opened(file, place) as header:
+  with opened(file, place) as header:
     return header.size
 
 
@@ -218,10 +218,17 @@ def open_picture(file: File, place: str) -> Image.Image:
   Raises:
     ImageError: names the place and what is wrong there.
   """
-  with _opened(file, place) as header:
-    header.image.load()
-    upright = header.image if header.turn is None else header.image.transpose(header.turn)
-    return to_rgb(upright, header.encoding, place)
+  with opened(file, place) as header:
+    return to_rgb(upright_image(header), header.encoding, place)
+
+
+def upright_image(header: Header) -> Image.Image:
+  """The picture, decoded, turned upright, with its values as they are stored."""
+  header.image.load()
+  # Pillow turns a TIFF while it decodes it.
+  if header.turn is None or header.encoding.format == 'TIFF':
+    return header.image
+  return header.image.transpose(header.turn)
 
 
 def load_image(path: str, *, size: int, fit: Fit = 'crop') -> np.ndarray:
