@@ -84,6 +84,7 @@ def method_images() -> np.ndarray:
   return np.random.RandomState(4).rand(2, 32, 32, 3).astype(np.float32)
 
 
+<<<<<<< HEAD
 def metric_noise() -> np.ndarray:
   """Six perturbations of the images, float32 `[6, 2, 32, 32, 3]`."""
   return (0.5 * np.random.RandomState(5).randn(6, 2, 32, 32, 3)).astype(np.float32)
@@ -92,3 +93,22 @@ def metric_noise() -> np.ndarray:
 def metric_masks() -> np.ndarray:
   """Which pixels are deleted, six times, float32 `[6, 2, 32, 32]`, zeros and ones."""
   return (np.random.RandomState(6).rand(6, 2, 32, 32) < 0.2).astype(np.float32)
+=======
+TOLERANCES = (0, 1, 5, 15)  # pixels
+
+
+def judged_maps() -> tuple[np.ndarray, np.ndarray]:
+  """Heatmaps float32 `[24, 33, 40]` in [-0.5, 1], and masks bool of that shape; none is empty.
+
+  The maximum of the first is 15 pixels from the only pixel of its mask.
+  """
+  random = np.random.RandomState(5)
+  heatmaps = np.float32(random.rand(24, 33, 40) * 1.5 - 0.5)
+  masks = np.zeros(heatmaps.shape, bool)
+  for mask in masks:
+    top, left = random.randint(30), random.randint(36)
+    mask[top : top + random.randint(1, 12), left : left + random.randint(1, 12)] = True
+  heatmaps[0, 20, 22], masks[0] = 2, False
+  masks[0, 20 - 9, 22 - 12] = True
+  return heatmaps, masks
+>>>>>>> heat

@@ -1,10 +1,10 @@
-"""Records what torch, Captum, pytorch-grad-cam and TorchRay compute, for the tests.
+"""Records what torch, Captum, pytorch-grad-cam, Quantus and TorchRay compute, for the tests.
 
 Run once, in an environment of its own (TorchRay is licensed for non-commercial use only, and never
 a dependency of this project):
 
   pip install -r requirements.txt torch==2.13.0 torchvision==0.28.0 efficientnet-lite-pytorch
-  pip install captum grad-cam
+  pip install captum grad-cam quantus
   pip install --no-deps torchray && pip install packaging
   python -m tests.record
 """
@@ -302,6 +302,40 @@ def record_metrics() -> None:
   )
 
 
+def record_judges() -> None:
+  """What TorchRay's pointing game and Quantus say of heatmaps and masks."""
+  bases = dict.fromkeys(('ImageFolder', 'VOCDetection', 'CocoDetection'), object)
+  stubs = {'datasets': types.SimpleNamespace(**bases), 'models': None, 'transforms': None}
+  for name in ('torchvision', 'pymongo'):
+    sys.modules[name] = types.ModuleType(name)
+    vars(sys.modules[name]).update(stubs)
+  import quantus
+  import torch
+  from torchray.benchmark.pointing_game import PointingGame
+
+  heatmaps, masks = fixtures.judged_maps()
+  height, width = masks.shape[1:]
+  strongest = [np.unravel_index(each.argmax(), each.shape)[::-1] for each in heatmaps]
+  centre = [(width / 2, height / 2)] * len(masks)
+  recorded = {}
+  for tolerance in fixtures.TOLERANCES:
+    for name, points in (('strongest', strongest), ('centre', centre)):
+      game = PointingGame(5, tolerance)
+      for i, (mask, (x, y)) in enumerate(zip(masks, points, strict=True)):
+        hit = game.evaluate(torch.tensor(mask), (float(x), float(y)))
+        game.aggregate(hit, i % 4)  # The fifth class has no pair.
+        recorded.setdefault(f'{name}_{tolerance}', []).append(hit)
+      recorded[f'{name}_accuracy_{tolerance}'] = float(game.accuracy)
+  plain = {'abs': False, 'normalise': False, 'disable_warnings': True}
+  positive = np.maximum(heatmaps, 0)
+  recorded['mass'] = quantus.RelevanceMassAccuracy(**plain).evaluate_batch(positive, masks)
+  recorded['rank'] = quantus.RelevanceRankAccuracy(**plain).evaluate_batch(heatmaps, masks)
+  recorded['positive_inside'] = quantus.AttributionLocalisation(
+    **plain, positive_attributions=True
+  ).evaluate_batch(x_batch=heatmaps, a_batch=heatmaps, s_batch=masks)
+  np.savez_compressed(FOLDER / 'judges.npz', **recorded)
+
+
 if __name__ == '__main__':
   FOLDER.mkdir(exist_ok=True)
   record_networks()
@@ -309,3 +343,5 @@ if __name__ == '__main__':
   record_torchray()
   record_methods()
   record_metrics()
+
+  record_judges()

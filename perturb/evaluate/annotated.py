@@ -110,7 +110,7 @@ def _lines(values: np.ndarray, count: int, axis: int) -> np.ndarray:
 
 def resized(heatmap: np.ndarray, size: tuple[int, int]) -> np.ndarray:
   """One map `[h, w]` as `[H, W]`: `perturb.ops.heatmaps.resize`, without compiling for a size."""
-  return _lines(_lines(heatmap, size[0], 0), size[1], 1)
+  return _lines(_lines(heatmap, size[1], 1), size[0], 0)
 
 
 def pairs(heatmaps: Maps, masks: Maps) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:

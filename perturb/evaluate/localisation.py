@@ -31,17 +31,15 @@ GRIDS: dict[str, tuple[float, ...]] = {
 }
 
 
-def _descending_ranks(values: np.ndarray) -> np.ndarray:
-  """The place of each float32 among all, the largest 0; of equal ones the first comes first.
+def _descending(values: np.ndarray) -> np.ndarray:
+  """The indices of float32 `[N]` from the largest to the least; of equal ones the first is first.
 
   Sorted are 64 bits: those of the number, in an order that integers have too, then its place.
   """
-  bits = (values.ravel() + np.float32(0)).view(np.uint32)  # Adding 0 makes -0 a 0.
+  bits = (values + np.float32(0)).view(np.uint32)  # Adding 0 makes -0 a 0.
   falling = np.where(bits >> 31, bits, ~bits & np.uint32(2**31 - 1)).astype(np.uint64)
   order = np.sort(falling << np.uint64(32) | np.arange(bits.size, dtype=np.uint64))
-  ranks = np.empty(bits.size, np.int64)
-  ranks[order & np.uint64(2**32 - 1)] = np.arange(bits.size)
-  return ranks.reshape(values.shape)
+  return (order & np.uint64(2**32 - 1)).astype(np.int64)
 
 
 def _levels(heatmap: np.ndarray, rule: str, alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,12 +48,13 @@ def _levels(heatmap: np.ndarray, rule: str, alphas: np.ndarray) -> tuple[np.ndar
     return heatmap, (alphas * heatmap.mean(dtype=np.float64)).astype(np.float32)
   if rule == 'value':
     return heatmap, value_levels(heatmap, alphas)
-  ranks = _descending_ranks(heatmap)
-  energy = np.empty(ranks.size)
-  energy[ranks.ravel()] = heatmap.ravel()
-  energy = np.maximum.accumulate(np.cumsum(energy))
+  flat = heatmap.ravel()
+  falling = _descending(flat)
+  energy = np.maximum.accumulate(np.cumsum(flat[falling], dtype=np.float64))
   kept = np.searchsorted(energy, alphas * heatmap.sum(dtype=np.float64))
-  return -ranks, 1 - kept
+  order = np.empty(flat.size, np.int32)
+  order[falling] = np.arange(0, -flat.size, -1)
+  return order.reshape(heatmap.shape), 1 - kept
 
 
 def _ends(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +82,7 @@ def _check(rule: str, mode: str, thresholds: Sequence[float] | None) -> np.ndarr
 
 def heatmap_boxes(
   heatmaps: Maps,
-  sizes: Sequence[Sequence[int]] | jax.Array | np.ndarray,
+  sizes: Sequence[int] | Sequence[Sequence[int]] | jax.Array | np.ndarray,
   *,
   rule: Rule = 'value',
   thresholds: Sequence[float] | None = None,

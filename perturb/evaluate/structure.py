@@ -26,26 +26,27 @@ def _taps(window: str) -> np.ndarray:
   return taps / taps.sum()
 
 
-def _filtered(maps: np.ndarray, taps: np.ndarray) -> np.ndarray:
-  """Weighted means of `[..., h, w]` over the windows that lie inside."""
-  for axis in (-2, -1):
-    count = maps.shape[axis] - len(taps) + 1
-    total = np.zeros(())
-    for i, tap in enumerate(taps):
-      part = maps[..., i : i + count, :] if axis == -2 else maps[..., i : i + count]
-      total = total + tap * part
-    maps = total
-  return maps
+def _filtered(values: np.ndarray, taps: np.ndarray) -> np.ndarray:
+  """Weighted means of `[h, w]` over the windows that lie inside."""
+  for _ in range(2):
+    count = values.shape[0] - len(taps) + 1
+    total = taps[0] * values[:count]
+    part = np.empty_like(total)  # One for all: each stays in the cache.
+    for i, tap in enumerate(taps[1:], 1):
+      total += np.multiply(values[i : i + count], tap, out=part)
+    values = np.ascontiguousarray(total.T)
+  return values
 
 
 def _ssim(
   a: np.ndarray, b: np.ndarray, taps: np.ndarray, unbias: float, data_range: float
 ) -> float:
-  mean_a, mean_b, aa, bb, ab = _filtered(np.stack([a, b, a * a, b * b, a * b]), taps)
-  variances = unbias * (aa - mean_a**2 + bb - mean_b**2)
-  covariance = unbias * (ab - mean_a * mean_b)
+  mean_a, mean_b, squares, product = (_filtered(m, taps) for m in (a, b, a * a + b * b, a * b))
+  squared_means, product_of_means = mean_a**2 + mean_b**2, mean_a * mean_b
+  variances = unbias * (squares - squared_means)
+  covariance = unbias * (product - product_of_means)
   c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
-  closeness = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+  closeness = (2 * product_of_means + c1) / (squared_means + c1)
   return float((closeness * (2 * covariance + c2) / (variances + c2)).mean())
 
 
