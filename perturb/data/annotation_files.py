@@ -133,5 +133,5 @@ def _region(picture: str, stated: Size | None, boxes: np.ndarray, others: bool) 
 
 def _is_inside(box: tuple[float, ...], size: Size | None) -> bool:
   """Whether a part of a box is in a picture of (width, height), or in one of any size."""
-  boxes = np.array([box])
+  boxes = np.array([box]).clip(0)
   return bool(areas(boxes if size is None else clipped(boxes, size))[0] > 0)

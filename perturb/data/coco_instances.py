@@ -13,7 +13,17 @@ from perturb.errors import ImageError
 
 FARTHEST = 100_000  # pixels; no corner of a polygon is farther from the origin
 
-Runs = np.ndarray | str
+
+class Runs(NamedTuple):
+  """See `perturb.data.coco_masks.runs_mask`.
+
+  Attributes:
+    lengths: plain, or as a string.
+    size: [height, width] of the picture, as it is said.
+  """
+
+  lengths: np.ndarray | str
+  size: Any
 
 
 class Instance(NamedTuple):
@@ -68,8 +78,9 @@ def _outline_of(segmentation: Any) -> tuple[np.ndarray, ...] | Runs | None:
   if not segmentation:
     return None
   if isinstance(segmentation, dict):
-    runs = segmentation.get('counts')
-    return runs if isinstance(runs, str) else np.asarray(runs, np.int64)
+    lengths = segmentation.get('counts')
+    lengths = lengths if isinstance(lengths, str) else np.asarray(lengths, np.int64)
+    return Runs(lengths, segmentation.get('size'))
   return tuple(_polygon(numbers) for numbers in segmentation)
 
 
@@ -113,9 +124,11 @@ def total_area(instances: Sequence[Instance], size: Size, place: str) -> float:
 def _instance_mask(one: Instance, size: Size, place: str) -> np.ndarray:
   if one.outline is None:
     return box_mask(np.array([one.box]), size)
-  if isinstance(one.outline, tuple):
+  if not isinstance(one.outline, Runs):
     return np.logical_or.reduce([polygon_mask(polygon, size) for polygon in one.outline])
   try:
-    return runs_mask(one.outline, size)
+    if one.outline.size != [*size[::-1]]:
+      raise ValueError(f'its runs are those of a picture of {one.outline.size}, height and width')
+    return runs_mask(one.outline.lengths, size)
   except ValueError as error:
     raise ImageError(f'{place}: annotation {one.key}: {error}') from error

@@ -91,7 +91,7 @@ def _decoded(text: str) -> list[int]:
   """
   lengths: list[int] = []
   value = shift = 0
-  for code in text.encode('ascii'):
+  for code in text.encode('latin-1', 'replace'):
     bits = code - 48
     if not 0 <= bits < 64 or shift > 30:
       raise ValueError('its string of runs has a character that does not belong there')

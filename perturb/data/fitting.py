@@ -1,7 +1,7 @@
 """Pictures of any shape at the size of a network."""
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -72,19 +72,50 @@ def fit_picture(
     ImageError: with 'aspect', if the longer side is over `LONGEST` times the shorter; or if there
       is not enough memory.
   """
-  shape = fitted_shape(*picture.size, size=size, fit=fit, multiple=multiple, place=place)
-  height, width = (scale * side for side in shape)
+  placed = place_fitted(
+    *picture.size, size=size, fit=fit, multiple=multiple, scale=scale, place=place
+  )
   try:
+    if not _is_strip(*picture.size):
+      return np.asarray(picture.resize(placed.scaled, Image.Resampling.BICUBIC).crop(placed.box))
     if fit == 'squash':
-      return np.asarray(_squashed(picture, width, height))
-    across, down = (scale * side for side in _scaled(*picture.size, size))
-    left, top = (across - width) // 2, (down - height) // 2
-    box = (left, top, left + width, top + height)
-    if _is_strip(*picture.size):
-      return np.asarray(_part_scaled(picture, (across, down), box))
-    return np.asarray(picture.resize((across, down), Image.Resampling.BICUBIC).crop(box))
+      return np.asarray(_squashed(picture, *placed.scaled))
+    return np.asarray(_part_scaled(picture, placed))
   except MemoryError as error:
     raise ImageError(f'{place}: there is not enough memory to resize it') from error
+
+
+class Placed(NamedTuple):
+  """Where a fitted picture is.
+
+  Attributes:
+    scaled: (width, height) that the whole picture is scaled to.
+    box: the part of that which is the fitted picture: left, top, right, bottom.
+  """
+
+  scaled: tuple[int, int]
+  box: tuple[int, int, int, int]
+
+
+def place_fitted(
+  width: int,
+  height: int,
+  *,
+  size: int,
+  fit: Fit = 'crop',
+  multiple: int = 1,
+  scale: int = 1,
+  place: str = 'the picture',
+) -> Placed:
+  """Where a picture of so many pixels is once it is fitted; see `fit_picture`."""
+  shape = fitted_shape(width, height, size=size, fit=fit, multiple=multiple, place=place)
+  down, across = (scale * side for side in shape)
+  if fit == 'squash':
+    return Placed((across, down), (0, 0, across, down))
+  whole = _scaled(width, height, size)
+  scaled = scale * whole[0], scale * whole[1]
+  left, top = (scaled[0] - across) // 2, (scaled[1] - down) // 2
+  return Placed(scaled, (left, top, left + across, top + down))
 
 
 def _squashed(picture: Image.Image, width: int, height: int) -> Image.Image:
@@ -94,10 +125,9 @@ def _squashed(picture: Image.Image, width: int, height: int) -> Image.Image:
   return picture.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def _part_scaled(
-  picture: Image.Image, scaled: tuple[int, int], box: tuple[int, int, int, int]
-) -> Image.Image:
+def _part_scaled(picture: Image.Image, placed: Placed) -> Image.Image:
   """`picture.resize(scaled).crop(box)` from the pixels that it depends on, up to rounding."""
+  scaled, box = placed
   ratios = [side / target for side, target in zip(picture.size, scaled, strict=True)] * 2
   exact = [at * ratio for at, ratio in zip(box, ratios, strict=True)]
   reach = [math.ceil(_REACH * max(1, ratio)) + 1 for ratio in ratios[:2]]
