@@ -60,9 +60,14 @@ class Source:
     return printable(self.path)
 
 
+def bundled_folder() -> pathlib.Path:
+  """The folder of the pictures that scikit-image carries."""
+  return pathlib.Path(str(importlib.resources.files('skimage') / 'data'))
+
+
 def _bundled() -> dict[str, str]:
-  folder = pathlib.Path(str(importlib.resources.files('skimage') / 'data'))
-  return {path.stem: str(path) for path in sorted(folder.iterdir()) if path.stem in BUNDLED}
+  paths = sorted(bundled_folder().iterdir())
+  return {path.stem: str(path) for path in paths if path.stem in BUNDLED}
 
 
 def is_hidden(path: pathlib.Path) -> bool:
@@ -125,6 +130,11 @@ class _Header(NamedTuple):
   size: tuple[int, int]
   turn: Image.Transpose | None
   encoding: Encoding
+
+  def upright(self) -> Image.Image:
+    """The decoded picture."""
+    self.image.load()
+    return self.image if self.turn is None else self.image.transpose(self.turn)
 
 
 def _header_of(image: Image.Image) -> _Header:
@@ -219,9 +229,24 @@ def open_picture(file: File, place: str) -> Image.Image:
     ImageError: names the place and what is wrong there.
   """
   with _opened(file, place) as header:
-    header.image.load()
-    upright = header.image if header.turn is None else header.image.transpose(header.turn)
-    return to_rgb(upright, header.encoding, place)
+    return to_rgb(header.upright(), header.encoding, place)
+
+
+def open_cutout(file: File, place: str) -> Image.Image:
+  """Decodes a picture with its transparency, turned upright, as 8-bit RGBA.
+
+  Args:
+    file: its path, or an open file.
+    place: what an error calls it.
+
+  Raises:
+    ImageError: names the place and what is wrong there; it may be that nothing is transparent.
+  """
+  with _opened(file, place) as header:
+    upright = header.upright()
+    if not upright.has_transparency_data:
+      raise ImageError(f'{place}: has no alpha channel; save the object as a PNG with one')
+    return upright.convert('RGBA')
 
 
 def load_image(path: str, *, size: int, fit: Fit = 'crop') -> np.ndarray:
