@@ -84,7 +84,6 @@ def method_images() -> np.ndarray:
   return np.random.RandomState(4).rand(2, 32, 32, 3).astype(np.float32)
 
 
-<<<<<<< HEAD
 def metric_noise() -> np.ndarray:
   """Six perturbations of the images, float32 `[6, 2, 32, 32, 3]`."""
   return (0.5 * np.random.RandomState(5).randn(6, 2, 32, 32, 3)).astype(np.float32)
@@ -93,7 +92,8 @@ def metric_noise() -> np.ndarray:
 def metric_masks() -> np.ndarray:
   """Which pixels are deleted, six times, float32 `[6, 2, 32, 32]`, zeros and ones."""
   return (np.random.RandomState(6).rand(6, 2, 32, 32) < 0.2).astype(np.float32)
-=======
+
+
 TOLERANCES = (0, 1, 5, 15)  # pixels
 
 
@@ -111,4 +111,3 @@ def judged_maps() -> tuple[np.ndarray, np.ndarray]:
   heatmaps[0, 20, 22], masks[0] = 2, False
   masks[0, 20 - 9, 22 - 12] = True
   return heatmaps, masks
->>>>>>> heat

@@ -343,5 +343,4 @@ if __name__ == '__main__':
   record_torchray()
   record_methods()
   record_metrics()
-
   record_judges()

@@ -50,7 +50,7 @@ def open_dataset(images: str, split: str = '', data_dir: str = '') -> Dataset:
   if kind in _ANNOTATED:
     return _sliced(_ANNOTATED[kind](name), split)
   if kind == 'classes':
-    return _sliced(_open_classes(name), split)
+    return _sliced(of_class_folders(name, 'config.images'), split)
   sources, problems = find_images(images)
   return _sliced(dataclasses.replace(of_files(sources), problems=tuple(problems)), split)
 
@@ -89,17 +89,20 @@ def _sliced(dataset: Dataset, split: str) -> Dataset:
   )
 
 
-def _open_classes(folder: str) -> Dataset:
+def of_class_folders(folder: str, field: str) -> Dataset:
+  """The pictures of a folder with a subfolder for each class; errors begin with a field's name.
+
+  Raises:
+    UserError: if there is no such folder, or no subfolder with pictures.
+  """
   root = pathlib.Path(folder)
   if not root.is_dir():
-    raise UserError(f'config.images: the folder {folder!r} does not exist')
+    raise UserError(f'{field}: the folder {folder!r} does not exist')
   folders = sorted(path for path in root.iterdir() if path.is_dir() and not is_hidden(path))
   pictures = {path: sorted(filter(may_be_picture, path.iterdir())) for path in folders}
   classes = [path for path in folders if pictures[path]]
   if not classes:
-    raise UserError(
-      f'config.images: {folder!r} has no subfolder with pictures; it takes one a class'
-    )
+    raise UserError(f'{field}: {folder!r} has no subfolder with pictures; it takes one a class')
   files = [file for path in classes for file in pictures[path]]
   first = [0, *itertools.accumulate(len(pictures[path]) for path in classes)]  # Of each class.
   names = unique_names([_name_in_class(file) for file in files])

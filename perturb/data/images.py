@@ -60,9 +60,14 @@ class Source:
     return printable(self.path)
 
 
+def bundled_folder() -> pathlib.Path:
+  """The folder of the pictures that scikit-image carries."""
+  return pathlib.Path(str(importlib.resources.files('skimage') / 'data'))
+
+
 def _bundled() -> dict[str, str]:
-  folder = pathlib.Path(str(importlib.resources.files('skimage') / 'data'))
-  return {path.stem: str(path) for path in sorted(folder.iterdir()) if path.stem in BUNDLED}
+  paths = sorted(bundled_folder().iterdir())
+  return {path.stem: str(path) for path in paths if path.stem in BUNDLED}
 
 
 def is_hidden(path: pathlib.Path) -> bool:
@@ -229,6 +234,23 @@ def upright_image(header: Header) -> Image.Image:
   if header.turn is None or header.encoding.format == 'TIFF':
     return header.image
   return header.image.transpose(header.turn)
+
+
+def open_cutout(file: File, place: str) -> Image.Image:
+  """Decodes a picture with its transparency, turned upright, as 8-bit RGBA.
+
+  Args:
+    file: its path, or an open file.
+    place: what an error calls it.
+
+  Raises:
+    ImageError: names the place and what is wrong there; it may be that nothing is transparent.
+  """
+  with opened(file, place) as header:
+    upright = upright_image(header)
+    if not upright.has_transparency_data:
+      raise ImageError(f'{place}: has no alpha channel; save the object as a PNG with one')
+    return upright.convert('RGBA')
 
 
 def load_image(path: str, *, size: int, fit: Fit = 'crop') -> np.ndarray:

@@ -138,7 +138,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
     without = [name for name in config.metrics if METRICS[name].annotated]
     if without:
       raise UserError(
-        f"config.metrics: {without[0]!r} needs to know where the objects are, and config.images "
+        f'config.metrics: {without[0]!r} needs to know where the objects are, and config.images '
         f'{config.images!r} does not say; see docs/benchmarks.md for datasets that do'
       )
   plan = _plan(net, dataset, config, adopted)

@@ -53,8 +53,10 @@ class Summary:
     """(method, other, the mean of their paired differences), of each two."""
     found = self._numbers.columns[column]
     for one, other in itertools.combinations(found, 2):
-      yield one, other, paired_interval(
-        found[one], found[other], images=self._numbers.pictures, **self._more
+      yield (
+        one,
+        other,
+        paired_interval(found[one], found[other], images=self._numbers.pictures, **self._more),
       )
 
 

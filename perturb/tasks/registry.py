@@ -19,6 +19,7 @@ from perturb.tasks import (
   box,
   channels,
   compare,
+  composites,
   extremal,
   heatmaps,
   minimal_boxes,
@@ -38,4 +39,5 @@ TASKS: dict[str, Callable[[ml_collections.ConfigDict, str], int]] = {
   'parts': parts.run,
   'adversarial': adversarial.run,
   'train': train.run,
+  'composites': composites.run,
 }

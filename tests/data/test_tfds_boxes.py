@@ -4,13 +4,7 @@ import io
 
 import numpy as np
 from PIL import Image
-import pytest
 import tensorflow_datasets as tfds
-
-from perturb.data.datasets import open_dataset
-from perturb.data.names import unique_names
-from perturb.errors import UserError
-from tests.data.annotated import filled
 
 NAMES = ['car', 'dog', 'person']
 # Of each record: label, left, top, right, bottom in pixels of 60 x 40, whether it is difficult.
