@@ -49,5 +49,6 @@ def add_metrics(config: ml_collections.ConfigDict) -> None:
   config.threshold = 'value'  # Of the localisation: 'value', 'energy' or 'mean'.
   config.steps = 64  # Of the deletion and insertion curves; RISE's 224 pixels a step are 224.
   config.fill = 'constant'  # What deleted pixels become: 'constant', 'blur' or 'road'.
+  config.depths = 6  # To so many layers, from the top to all, weights are drawn for 'sanity'.
   config.resamples = 1000  # Of the bootstrap intervals.
   config.seed = 0  # Of the intervals, and of the weights that are drawn anew.

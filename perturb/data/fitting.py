@@ -118,6 +118,14 @@ def place_fitted(
   return Placed(scaled, (left, top, left + across, top + down))
 
 
+def keeps_all(width: int, height: int, *, size: int, fit: Fit, multiple: int = 1) -> bool:
+  """Whether nothing of a picture of so many pixels is cut off; see `fit_picture`."""
+  (down, across), (left, top, right, bottom) = place_fitted(
+    width, height, size=size, fit=fit, multiple=multiple
+  )
+  return (left, top, right, bottom) == (0, 0, down, across)
+
+
 def _squashed(picture: Image.Image, width: int, height: int) -> Image.Image:
   if picture.height > LONGEST * picture.width:
     # Pillow would widen it first, with all of its rows.

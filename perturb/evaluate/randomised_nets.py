@@ -9,7 +9,7 @@ networks have the structure of the first, so that a method is compiled once for 
 from collections.abc import Iterator, Sequence
 import dataclasses
 import functools
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ def _params(net: Pretrained) -> Variables:
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _drawn(network: Network, shape: tuple[int, ...], key: jax.Array) -> Variables:
-  return network.init(key, jnp.zeros(shape, jnp.float32))
+  return dict(network.init(key, jnp.zeros(shape, jnp.float32)))
 
 
 def _all_drawn(net: Pretrained, key: jax.Array | int | None) -> Variables:
@@ -56,7 +56,7 @@ def _replaced(
 ) -> Pretrained:
   kinds = ('params', 'batch_stats') if statistics == 'initial' else ('params',)
   variables = {
-    kind: values | {name: drawn[kind][name] for name in layers if name in values}
+    kind: dict(values) | {name: drawn[kind][name] for name in layers if name in values}
     if kind in kinds
     else values
     for kind, values in net.variables.items()
@@ -101,6 +101,41 @@ def randomised(
   check_choice('statistics', statistics, get_args(Statistics))
   net = network_of(net, 'randomisation')
   return _replaced(net, _names(net, layers), _all_drawn(net, key), statistics)
+
+
+def randomised_to(
+  net: Pretrained,
+  depth: jax.Array | int,
+  key: jax.Array | int | None = None,
+  *,
+  mode: Mode = 'cascading',
+  statistics: Statistics = 'kept',
+) -> Pretrained:
+  """One of the networks of `randomisations`, where `depth` may be traced: one program for all.
+
+  Args:
+    net: a network of `perturb.nets`.
+    depth: index of the layer in `parametrised_layers`.
+    key: see `randomised`.
+    mode: see `randomisations`.
+    statistics: see `randomised`.
+
+  Raises:
+    UserError: for an option that does not fit.
+  """
+  check_choice('mode', mode, get_args(Mode))
+  check_choice('statistics', statistics, get_args(Statistics))
+  net = network_of(net, 'randomisation')
+  layers = parametrised_layers(net)
+  other = _replaced(net, layers, _all_drawn(net, key), statistics)
+  place = {name: i for i, name in enumerate(layers)}
+
+  def chosen(path: tuple[Any, ...], learned: jax.Array, drawn: jax.Array) -> jax.Array:
+    rank = place.get(path[1].key, len(layers))
+    return jnp.where(rank <= depth if mode == 'cascading' else rank == depth, drawn, learned)
+
+  variables = jax.tree_util.tree_map_with_path(chosen, net.variables, other.variables)
+  return dataclasses.replace(net, variables=variables)
 
 
 def randomisations(

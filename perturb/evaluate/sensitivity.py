@@ -54,7 +54,7 @@ def _extremes(f, x, *, chunk):
   return mapped(some, x.shape[0], chunk)
 
 
-def _rank_correlation(a: jax.Array, b: jax.Array) -> jax.Array:
+def rank_correlation(a: jax.Array, b: jax.Array) -> jax.Array:
   """Spearman's correlation of maps `[B, H, W]`, with mean ranks for ties: `[B]`."""
 
   def centred_ranks(values):
@@ -94,7 +94,7 @@ def class_sensitivity(
   likeliest, least = _extremes(f, x, chunk=default_chunk(x.shape[1:3]))
   maps = [fitted(method(f, x, target, **options), x) for target in (likeliest, least)]
   compared = [jnp.abs(m) for m in maps] if absolute else maps
-  return ClassSensitivity(_rank_correlation(*compared), likeliest, least, jnp.stack(maps))
+  return ClassSensitivity(rank_correlation(*compared), likeliest, least, jnp.stack(maps))
 
 
 @compiled

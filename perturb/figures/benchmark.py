@@ -79,7 +79,7 @@ def ranking(methods: Sequence[str], scores: Sequence[Scores]) -> Figure:
 
 
 def curves(
-  panels: Sequence[tuple[str, str, str, Sequence[float], Mapping[str, np.ndarray]]],
+  panels: Sequence[tuple[str, str, str, np.ndarray, Mapping[str, np.ndarray]]],
 ) -> Figure:
   """Mean curves of methods over something, with their standard errors; the first few of them.
 

@@ -35,7 +35,7 @@ _FIRST_AREA = 0.5  # Of a search from a uniform mask.
 _WIDTHS = 0.1, 0.01  # Of a mask's transition from 0 to 1, at the start and at the end of a search.
 _RAMP = 0.7  # The part of a search that area and width take to arrive.
 _SETTLED = 0.75  # From this part on a search's parameters are averaged.
-_EPSILON = 1e-5  # Of Adam, relative to the largest gradient; rounding is some 1e-7 of it.
+_EPSILON = 0.1  # Of Adam, relative to the largest gradient of the first step.
 _OF_DISCS = 2**31  # Folded into the key of their views; searches fold in 0, 1, ...
 
 
@@ -225,8 +225,8 @@ def _climb(
   """Adam from a start: the mean parameters of the last steps `[P, h, w]`, rewards `[T, P]`.
 
   Where a gradient is not finite the parameters stay as they are. Adam moves a node whose gradient
-  is nothing but rounding as far as any other, so gradients count relative to the largest one of the
-  first step, and those far below it do not.
+  is nothing but noise as far as any other, so gradients count relative to the largest one of the
+  first step, and those far below it move little.
   """
   adam = optax.scale_by_adam(b2=0.99, eps=_EPSILON)
   ramp = max(_RAMP * s.iterations, 1)

@@ -1,6 +1,7 @@
 """Heatmaps that are there already: of another run, or of another tool, in files."""
 
 from collections.abc import Callable, Iterator, Sequence
+import functools
 import json
 import pathlib
 import sys
@@ -71,7 +72,7 @@ def _of(place: str) -> Iterator[Adopted]:
       f'config.heatmaps: {place!r} is no workdir of a run, and has no .npy or .png of heatmaps'
     )
   for one in some:
-    yield Adopted(step_name(one.name), str(one), lambda image, one=one: _of_file(one, image))
+    yield Adopted(step_name(one.name), str(one), functools.partial(_of_file, one))
 
 
 def _of_run(folder: pathlib.Path) -> Iterator[Adopted]:

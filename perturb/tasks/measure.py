@@ -7,7 +7,8 @@ import ml_collections
 import numpy as np
 
 from perturb.data.datasets import Dataset
-from perturb.data.fitting import fitted_boxes, fitted_mask, keeps_all
+from perturb.data.fitted_regions import fitted_boxes, fitted_mask
+from perturb.data.fitting import keeps_all
 from perturb.errors import ImageError
 from perturb.nets import Pretrained
 from perturb.store.arrays import DONE, Group

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,8 @@ class Summary:
   """
 
   def __init__(self, numbers: Numbers, columns: dict[str, Column], resamples: int, seed: int):
-    self._numbers, self._more = numbers, {'resamples': resamples, 'key': seed}
+    self._numbers = numbers
+    self._more: dict[str, Any] = {'resamples': resamples, 'key': seed}
     self.means = {
       (column, method): self._interval(one, values)
       for column, one in columns.items()
@@ -127,7 +129,8 @@ def draw(folder: Workdir, asked: Sequence[Asked], numbers: Numbers, summary: Sum
     reference = summary.means.get((name, REFERENCE))
     ends = np.array([(i.mean, i.low, i.high) if i else [np.nan] * 3 for i in found])
     line = reference.mean if reference else np.nan
-    scores.append(figures.Scores(column.title, column.hint, *ends.T, line, column.best))
+    means, low, high = ends.T
+    scores.append(figures.Scores(column.title, column.hint, means, low, high, line, column.best))
   titles = [one.title for one in asked if one.name != REFERENCE]
   folder.write('benchmark.png', png(figures.ranking(titles, scores)))
   for metric in folder.config.metrics:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -14,7 +15,8 @@ from perturb.evaluate.localisation_scores import LEAST_IOU, best_threshold, loca
 from perturb.evaluate.occluded_boxes import box_occlusion
 from perturb.evaluate.overlap import iou_curves, relevance_mass, relevance_rank
 from perturb.evaluate.pointing import pointing_game
-from perturb.evaluate.sensitivity import class_sensitivity
+from perturb.evaluate.randomised_nets import parametrised_layers, randomised_to
+from perturb.evaluate.sensitivity import class_sensitivity, rank_correlation
 from perturb.nets import Pretrained
 from perturb.run.experiment import Share, Step
 from perturb.store.arrays import Field
@@ -168,7 +170,7 @@ def _localised(numbers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
   if np.isfinite(ious).all(1).sum() < 2:
     return {'localisation': nothing}
   known = np.flatnonzero(np.isfinite(ious).all(1))
-  best = best_threshold(ious[known], np.arange(ious.shape[1]))
+  best = best_threshold(ious[known], range(ious.shape[1]))
   judged = known[~best.held_out]
   nothing[judged] = ious[judged, int(best.threshold)] >= LEAST_IOU
   return {'localisation': nothing}
@@ -233,6 +235,27 @@ def _sensitivity_step(asked: Asked) -> Step | None:
   return step_of('class_sensitivity', asked, explain, lambda _: {'class_sensitivity': Field()})
 
 
+def _sanity_step(asked: Asked) -> Step | None:
+  if asked.method is None:
+    return None
+  method, config = asked.method, asked.config
+
+  def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
+    layers = len(parametrised_layers(net))
+    depths = jnp.round(jnp.linspace(0, layers - 1, config.depths)).astype(jnp.int32)
+
+    def alike(depth: jax.Array) -> jax.Array:
+      other = randomised_to(net, depth, jax.random.key(config.seed))
+      heat = method(other, share['x'], share['target'])
+      return rank_correlation(jnp.abs(heat), jnp.abs(share[asked.source]))
+
+    found = jax.lax.map(alike, depths).T
+    return {'sanity_curve': found, 'sanity': found[:, -1]}
+
+  curve = Field('float32', ('depth',), (config.depths,))
+  return step_of('sanity', asked, explain, lambda _: {'sanity_curve': curve, 'sanity': Field()})
+
+
 METRICS: dict[str, Metric] = {
   'pointing': Metric(
     {
@@ -282,5 +305,13 @@ METRICS: dict[str, Metric] = {
     {'class_sensitivity': Column('Class sensitivity', 'zero', 'rank correlation, near 0')},
     stored_fields,
     _sensitivity_step,
+  ),
+  'sanity': Metric(
+    {'sanity': Column('Sanity', 'zero', 'all weights drawn, near 0')},
+    stored_fields,
+    _sanity_step,
+    curves=(
+      Curve('sanity_curve', 'Weights drawn anew', 'layers from the top (%)', 'rank correlation'),
+    ),
   ),
 }

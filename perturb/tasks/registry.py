@@ -16,6 +16,7 @@ import ml_collections
 
 from perturb.tasks import (
   adversarial,
+  benchmark,
   box,
   channels,
   compare,
@@ -39,5 +40,6 @@ TASKS: dict[str, Callable[[ml_collections.ConfigDict, str], int]] = {
   'parts': parts.run,
   'adversarial': adversarial.run,
   'train': train.run,
+  'benchmark': benchmark.run,
   'composites': composites.run,
 }
