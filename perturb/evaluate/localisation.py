@@ -50,7 +50,8 @@ def _levels(heatmap: np.ndarray, rule: str, alphas: np.ndarray) -> tuple[np.ndar
     return heatmap, value_levels(heatmap, alphas)
   flat = heatmap.ravel()
   falling = _descending(flat)
-  energy = np.maximum.accumulate(np.cumsum(flat[falling], dtype=np.float64))
+  # Where the sum falls again it reaches nothing that it has not reached.
+  energy = np.cumsum(flat[falling[: np.count_nonzero(flat > 0)]], dtype=np.float64)
   kept = np.searchsorted(energy, alphas * heatmap.sum(dtype=np.float64))
   order = np.empty(flat.size, np.int32)
   order[falling] = np.arange(0, -flat.size, -1)
@@ -95,7 +96,8 @@ def heatmap_boxes(
     sizes: (H, W) of each picture `[B, 2]`, or one for all.
     rule: what a region has: the pixels with h - min >= alpha (max - min) ('value'); the largest,
       up to the one at which their sum reaches alpha of the total, without it ('energy'; of equal
-      pixels the first in reading order come first); those with h >= alpha mean(h) ('mean').
+      pixels the first in reading order come first, and negative ones are never among them); those
+      with h >= alpha mean(h) ('mean').
     thresholds: alpha `[T]`; the paper's grid of the rule by default, see `GRIDS`.
     mode: the heatmap is resampled bilinearly to (H, W) first ('paper'), or the box is found on the
       heatmap as it is, and scaled ('released').
@@ -116,10 +118,10 @@ def heatmap_boxes(
   boxes = np.full((check_counts(heatmaps=maps, sizes=pictures), len(alphas), 4), np.nan)
   for i, (height, width) in enumerate(pictures.astype(int).tolist()):
     heatmap = heatmap_of('heatmaps', maps, i)
-    if heatmap is None:
-      continue
     if mode == 'paper':
       heatmap = resized(heatmap, (height, width))
+    if heatmap is None:
+      continue
     scale = (height / heatmap.shape[0], width / heatmap.shape[1])
     boxes[i] = _tight_boxes(*_levels(heatmap, rule, alphas)) * (scale * 2)
   return boxes

@@ -35,6 +35,8 @@ def test_the_same_key_gives_the_same_numbers():
   first, again = (mean_interval(VALUES, key=key) for key in (None, jax.random.key(0)))
   assert first == again != mean_interval(VALUES, key=1)
   assert mean_interval(VALUES, key=1) == mean_interval(VALUES, key=jax.random.key(1))
+  with jax.enable_x64(True):
+    assert mean_interval(VALUES) == first
 
 
 def test_nan_is_left_out_and_counted():
