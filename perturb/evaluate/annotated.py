@@ -101,7 +101,7 @@ def _lines(values: np.ndarray, count: int, axis: int) -> np.ndarray:
   if size == count:
     return values
   place = np.clip((np.arange(count) + 0.5) * (size / count) - 0.5, 0, size - 1)
-  low = np.minimum(place.astype(int), max(size - 2, 0))
+  low = place.astype(int)
   share = (place - low).astype(np.float32)
   share = share[:, None] if axis == 0 else share
   first, second = values.take(low, axis), values.take(np.minimum(low + 1, size - 1), axis)
