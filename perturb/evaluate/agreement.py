@@ -48,23 +48,20 @@ def of_each_pair(
 
 
 def _average_ranks(values: np.ndarray) -> np.ndarray:
-  """From 0; equal values share the mean of their ranks."""
+  """From 1/2, which a correlation does not see; equal values share the mean of their ranks."""
   flat = values.ravel()
   order = flat.argsort()
   rising = flat[order]
   starts = np.flatnonzero(np.concatenate([[True], rising[1:] != rising[:-1]]))
   counts = np.diff(starts, append=len(rising))
   ranks = np.empty(len(rising))
-  ranks[order] = np.repeat(starts + (counts - 1) / 2, counts)
+  ranks[order] = np.repeat(starts + counts / 2, counts)
   return ranks
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
   a, b = (each.ravel().astype(np.float64) for each in (a, b))
   a, b = (each - each.mean() for each in (a, b))
-  # Each length on its own: the product of the squares of small maps may vanish.
-  lengths = [np.abs(each).max() for each in (a, b)]
-  a, b = a / lengths[0], b / lengths[1]
   return float(np.clip(a @ b / math.sqrt((a @ a) * (b @ b)), -1, 1))
 
 

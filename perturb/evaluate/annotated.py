@@ -101,16 +101,22 @@ def _lines(values: np.ndarray, count: int, axis: int) -> np.ndarray:
   if size == count:
     return values
   place = np.clip((np.arange(count) + 0.5) * (size / count) - 0.5, 0, size - 1)
-  low = np.minimum(place.astype(int), max(size - 2, 0))
+  low = place.astype(int)
   share = (place - low).astype(np.float32)
   share = share[:, None] if axis == 0 else share
   first, second = values.take(low, axis), values.take(np.minimum(low + 1, size - 1), axis)
   return first * (1 - share) + second * share
 
 
-def resized(heatmap: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """One map `[h, w]` as `[H, W]`: `perturb.ops.heatmaps.resize`, without compiling for a size."""
-  return _lines(_lines(heatmap, size[1], 1), size[0], 0)
+def resized(heatmap: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:
+  """One map `[h, w]` as `[H, W]`: `perturb.ops.heatmaps.resize`, without compiling for a size.
+
+  None stays None, and so becomes a map of which nothing is left that is `informative`: a small one
+  may miss a peak of a large one.
+  """
+  if heatmap is None or heatmap.shape == size:
+    return heatmap
+  return informative(_lines(_lines(heatmap, size[1], 1), size[0], 0))
 
 
 def pairs(heatmaps: Maps, masks: Maps) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
@@ -131,4 +137,4 @@ def pairs(heatmaps: Maps, masks: Maps) -> Iterator[tuple[np.ndarray | None, np.n
   maps, regions = batch_of('heatmaps', heatmaps), batch_of('masks', masks)
   for i in range(check_counts(heatmaps=maps, masks=regions)):
     heatmap, mask = heatmap_of('heatmaps', maps, i), mask_of('masks', regions, i)
-    yield None if heatmap is None else resized(heatmap, mask.shape), mask
+    yield resized(heatmap, mask.shape), mask

@@ -49,7 +49,8 @@ def _redrawn(values, labels, images, start, size, key, *, classes, resamples):
   count = len(start)
 
   def one(index):
-    drawn = jax.random.randint(jax.random.fold_in(key, index), (count,), start, start + size)
+    chosen = jax.random.fold_in(key, index)
+    drawn = jax.random.randint(chosen, (count,), start, start + size, jnp.int32)
     weights = jnp.zeros(count, jnp.float32).at[drawn].add(1)[images]
     sums, totals = (
       jax.ops.segment_sum(each, labels, classes) for each in (weights * values, weights)

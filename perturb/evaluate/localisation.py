@@ -31,15 +31,15 @@ GRIDS: dict[str, tuple[float, ...]] = {
 }
 
 
-def _descending(values: np.ndarray) -> np.ndarray:
-  """The indices of float32 `[N]` from the largest to the least; of equal ones the first is first.
+def _positive_first(values: np.ndarray) -> np.ndarray:
+  """The indices of the positive of float32 `[N]`, the largest first; of equal ones the first is.
 
-  Sorted are 64 bits: those of the number, in an order that integers have too, then its place.
+  Sorted are 64 bits: those of the number, which rise with it, inverted, then its index.
   """
-  bits = (values + np.float32(0)).view(np.uint32)  # Adding 0 makes -0 a 0.
-  falling = np.where(bits >> 31, bits, ~bits & np.uint32(2**31 - 1)).astype(np.uint64)
-  order = np.sort(falling << np.uint64(32) | np.arange(bits.size, dtype=np.uint64))
-  return (order & np.uint64(2**32 - 1)).astype(np.int64)
+  places = np.flatnonzero(values > 0)
+  inverted = (~values[places].view(np.uint32)).astype(np.uint64)
+  keys = np.sort(inverted << np.uint64(32) | places.astype(np.uint64))
+  return (keys & np.uint64(2**32 - 1)).astype(np.int64)
 
 
 def _levels(heatmap: np.ndarray, rule: str, alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -49,11 +49,11 @@ def _levels(heatmap: np.ndarray, rule: str, alphas: np.ndarray) -> tuple[np.ndar
   if rule == 'value':
     return heatmap, value_levels(heatmap, alphas)
   flat = heatmap.ravel()
-  falling = _descending(flat)
-  energy = np.maximum.accumulate(np.cumsum(flat[falling], dtype=np.float64))
+  falling = _positive_first(flat)  # Beyond, the sum reaches nothing that it has not reached.
+  energy = np.cumsum(flat[falling], dtype=np.float64)
   kept = np.searchsorted(energy, alphas * heatmap.sum(dtype=np.float64))
-  order = np.empty(flat.size, np.int32)
-  order[falling] = np.arange(0, -flat.size, -1)
+  order = np.full(flat.size, -flat.size, np.int32)
+  order[falling] = np.arange(0, -len(falling), -1)
   return order.reshape(heatmap.shape), 1 - kept
 
 
@@ -95,7 +95,8 @@ def heatmap_boxes(
     sizes: (H, W) of each picture `[B, 2]`, or one for all.
     rule: what a region has: the pixels with h - min >= alpha (max - min) ('value'); the largest,
       up to the one at which their sum reaches alpha of the total, without it ('energy'; of equal
-      pixels the first in reading order come first); those with h >= alpha mean(h) ('mean').
+      pixels the first in reading order come first, and negative ones are never among them); those
+      with h >= alpha mean(h) ('mean').
     thresholds: alpha `[T]`; the paper's grid of the rule by default, see `GRIDS`.
     mode: the heatmap is resampled bilinearly to (H, W) first ('paper'), or the box is found on the
       heatmap as it is, and scaled ('released').
@@ -116,10 +117,10 @@ def heatmap_boxes(
   boxes = np.full((check_counts(heatmaps=maps, sizes=pictures), len(alphas), 4), np.nan)
   for i, (height, width) in enumerate(pictures.astype(int).tolist()):
     heatmap = heatmap_of('heatmaps', maps, i)
-    if heatmap is None:
-      continue
     if mode == 'paper':
       heatmap = resized(heatmap, (height, width))
+    if heatmap is None:
+      continue
     scale = (height / heatmap.shape[0], width / heatmap.shape[1])
     boxes[i] = _tight_boxes(*_levels(heatmap, rule, alphas)) * (scale * 2)
   return boxes

@@ -17,8 +17,14 @@ def test_resampling_is_that_of_ops(size):
   np.testing.assert_allclose(resized(heatmap, size), resize(heatmap, size), atol=1e-6)
 
 
-def test_one_pixel_fills_the_map():
-  np.testing.assert_array_equal(resized(np.float32([[3]]), (2, 3)), np.full((2, 3), 3))
+def test_one_row_fills_the_map():
+  np.testing.assert_array_equal(resized(np.float32([[1, 2]]), (2, 2)), [[1, 2], [1, 2]])
+
+
+def test_a_peak_that_a_smaller_mask_misses_is_no_corner():
+  peak = np.zeros((9, 9), np.float32)
+  peak[0, 0] = 1
+  assert resized(peak, (3, 3)) is None
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf, 1e300])

@@ -20,9 +20,9 @@ def test_classes_without_pairs_are_left_out_or_count_as_zero():
 
 
 def test_nan_is_left_out_and_counted():
-  found = mean_over_classes([1, np.nan, 0.5, np.nan, 0], [0, 0, 0, 1, 2], 3)
-  np.testing.assert_array_equal(found.per_class, [0.75, np.nan, 0])
-  assert (found.over_classes, found.over_pairs, found.left_out) == (0.375, 0.5, 2)
+  found = mean_over_classes([1, np.nan, 0.5, np.nan, 0.25], [0, 0, 0, 1, 2], 3)
+  np.testing.assert_array_equal(found.per_class, [0.75, np.nan, 0.25])
+  assert (found.over_classes, found.over_pairs, found.left_out) == (0.5, 1.75 / 3, 2)
 
 
 def test_nothing_has_no_mean():

@@ -35,11 +35,15 @@ def test_the_same_key_gives_the_same_numbers():
   first, again = (mean_interval(VALUES, key=key) for key in (None, jax.random.key(0)))
   assert first == again != mean_interval(VALUES, key=1)
   assert mean_interval(VALUES, key=1) == mean_interval(VALUES, key=jax.random.key(1))
+  with jax.enable_x64(True):
+    assert mean_interval(VALUES) == first
 
 
 def test_nan_is_left_out_and_counted():
   with_nan = np.concatenate([VALUES[:20], [np.nan], VALUES[20:], [np.nan]])
   assert mean_interval(with_nan) == mean_interval(VALUES)._replace(left_out=2)
+  images = np.arange(62)
+  assert mean_interval(with_nan, images=images) == mean_interval(VALUES)._replace(left_out=2)
   nothing = mean_interval([np.nan])
   assert np.isnan(nothing[:3]).all() and (nothing.used, nothing.left_out) == (0, 1)
 

@@ -28,13 +28,14 @@ def region(heatmap, rule, alpha):
 
 
 @pytest.mark.parametrize('rule', GRIDS)
-@pytest.mark.parametrize('kind', ['noise', 'signed', 'ties'])
+@pytest.mark.parametrize('kind', ['noise', 'signed', 'ties', 'negative'])
 def test_boxes_are_those_of_each_region(rule, kind):
   random = np.random.RandomState(0)
   noise = np.float32(random.rand(2, 7, 9) ** 4)
   heatmaps = {
     'noise': noise,
     'signed': noise - np.float32(0.1),
+    'negative': -noise,
     'ties': np.float32(random.randint(-1, 3, (2, 7, 9)))
     * np.float32(random.choice([-0.0, 1], (2, 7, 9))),
   }[kind]

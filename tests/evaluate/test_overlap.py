@@ -30,6 +30,12 @@ def test_curves_count_pixels():
     assert area == pytest.approx((0.4 * (a + b) / 2 + 0.3 * (b + c) / 2) / 0.7)
 
 
+def test_a_region_is_above_its_threshold():
+  heatmap, mask = np.float32([[0, 0.5, 1, 0.5]]), np.array([[False, True, True, False]])
+  ious = iou_curves(heatmap, mask, thresholds=[0, 0.5, 0.75]).ious
+  np.testing.assert_allclose(ious, [[2 / 3, 1 / 2, 1 / 2]])
+
+
 def test_a_heatmap_equal_to_the_mask_has_all_of_it():
   _, masks = judged_maps()
   curves = iou_curves(masks.astype(np.float32), masks)
