@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from perturb.data.pairs import Pair
-from perturb.data.regions import Region, annotated_region, areas, clipped
+from perturb.data.regions import Region, annotated_region, is_inside
 from perturb.data.stored import Size, stored_layout
 from perturb.errors import ImageError
 
@@ -106,7 +106,7 @@ def pairs_of_annotation(
   for one in annotation.objects:
     if not known(one.category):
       problems.append(f'{path}: {one.category!r} is no category of this dataset')
-    elif not _is_inside(one.box, annotation.size):
+    elif not is_inside(one.box, annotation.size):
       problems.append(f'{path}: a box of {one.category!r} is empty or outside the picture')
     else:
       found.setdefault(one.category, []).append(one)
@@ -129,9 +129,3 @@ def pairs_of_annotation(
 
 def _region(picture: str, stated: Size | None, boxes: np.ndarray, others: bool) -> Region:
   return annotated_region(stored_layout(picture, picture, stated), boxes, others=others)
-
-
-def _is_inside(box: tuple[float, ...], size: Size | None) -> bool:
-  """Whether a part of a box is in a picture of (width, height), or in one of any size."""
-  boxes = np.array([box]).clip(0)
-  return bool(areas(boxes if size is None else clipped(boxes, size))[0] > 0)

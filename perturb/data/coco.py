@@ -13,7 +13,7 @@ import numpy as np
 from perturb.data.coco_instances import Instance, instance_or_same, instances_mask, total_area
 from perturb.data.pairs import Pair, of_pairs
 from perturb.data.records import Dataset
-from perturb.data.regions import Region, annotated_region, areas, clipped
+from perturb.data.regions import Region, annotated_region, is_inside
 from perturb.data.stored import Size, stored_layout
 from perturb.errors import UserError
 
@@ -152,6 +152,6 @@ def _problem_of(one: Instance, images: dict[int, _Image | None], categories: dic
   if one.wrong:
     return f'annotation {one.key}: {one.wrong}'
   image = images[one.picture]
-  if image and not areas(clipped(np.array([one.box]), image.size))[0] > 0:
+  if image and not is_inside(one.box, image.size):
     return f'annotation {one.key}: its bbox is empty or outside {image.path}'
   return ''

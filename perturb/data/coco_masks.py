@@ -32,9 +32,9 @@ def polygon_mask(polygon: np.ndarray, size: Size) -> np.ndarray:
   crosses = (middle == _MIDDLE) & (column >= 0) & (column < width)
   lower = np.minimum(y[1:], y[:-1])[steps[crosses]]
   rows = np.ceil((lower + 0.5) / _FINER - 0.5).clip(0, height).astype(np.int64)
-  # A crossing turns what is below it, and in all columns to the right; those have an even number.
-  turns = np.bincount(column[crosses] * height + rows, minlength=width * height + 1)
-  return (np.cumsum(turns[:-1]) % 2).astype(bool).reshape(width, height).T
+  # A run begins at each crossing. A column has an even number, so the next starts outside.
+  starts = np.sort(column[crosses] * height + rows)
+  return runs_mask(np.diff(starts, prepend=0, append=width * height), size)
 
 
 def _outline(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

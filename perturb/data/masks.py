@@ -34,7 +34,7 @@ def open_masks(folder: str) -> Dataset:
     raise UserError(f'config.images: the folder {folder!r} does not exist')
   problems: list[str] = []
   if (root / TABLE).is_file():
-    rows = _rows_of(root)
+    rows = _rows_of(root, problems)
   elif (root / _IMAGES).is_dir():
     rows = _rows_beside(root / _IMAGES, root / _MASKS, '*/*', problems)
   else:
@@ -46,9 +46,9 @@ def open_masks(folder: str) -> Dataset:
   for image, category, mask in rows:
     missing = next((path for path in (image, mask) if not path.is_file()), None)
     if missing:
-      problems.append(f'{missing}: no such file')
+      problems.append(f'{missing}: no such file, but {root / TABLE} names it')
       continue
-    region = functools.partial(_region, image, mask, len(shown[image]) > 1)
+    region = functools.partial(_region, image, mask, bool(shown[image] - {category, ''}))
     pairs.append(Pair(str(image), category, region))
   categories = sorted({pair.category for pair in pairs} - {''})
   return of_pairs(pairs, categories, problems, f'masks:{folder}')
@@ -57,15 +57,22 @@ def open_masks(folder: str) -> Dataset:
 _Row = tuple[pathlib.Path, str, pathlib.Path]  # Picture, class, mask.
 
 
-def _rows_of(root: pathlib.Path) -> list[_Row]:
+def _rows_of(root: pathlib.Path, problems: list[str]) -> list[_Row]:
+  table, rows = root / TABLE, []
   try:
-    with (root / TABLE).open(encoding='utf-8', newline='') as file:
+    with table.open(encoding='utf-8', newline='') as file:
       reader = csv.DictReader(file, restval='', strict=True)
       if not set(COLUMNS) <= set(reader.fieldnames or ()):
-        raise UserError(f'config.images: {root / TABLE} needs the columns {", ".join(COLUMNS)}')
-      return [(root / row['image'], row['class'].strip(), root / row['mask']) for row in reader]
+        raise UserError(f'config.images: {table} needs the columns {", ".join(COLUMNS)}')
+      for row in reader:
+        image, category, mask = (row[column].strip() for column in COLUMNS)
+        if image and mask:
+          rows.append((root / image, category, root / mask))
+        else:
+          problems.append(f'{table}: line {reader.line_num} has no image or no mask')
   except (OSError, UnicodeDecodeError, csv.Error) as error:
-    raise UserError(f'config.images: {root / TABLE} cannot be read ({error})') from error
+    raise UserError(f'config.images: {table} cannot be read ({error})') from error
+  return rows
 
 
 def _rows_beside(
@@ -78,9 +85,9 @@ def _rows_beside(
   problems += [
     f'{mask}: its picture is not there' for mask in stored if mask.relative_to(masks) not in places
   ]
-  without = [path for place, path in places.items() if not (masks / place).is_file()]
+  without = {path: place for place, path in places.items() if not (masks / place).is_file()}
   if without:
-    problems.append(f'{without[0]}: has no mask, like {len(without)} pictures in all')
+    problems.append(f'{next(iter(without))}: has no mask, like {len(without)} pictures in all')
   return [
     (path, place.parts[0] if len(place.parts) > 1 else '', masks / place)
     for place, path in places.items()

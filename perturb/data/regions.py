@@ -4,8 +4,9 @@ Annotations refer to the pixels as a file stores them. A picture that is stored 
 explained upright, and its boxes and masks are turned with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
+import math
 
 import numpy as np
 from PIL import Image
@@ -82,6 +83,13 @@ def box_mask(boxes: np.ndarray, size: Size) -> np.ndarray:
 def clipped(boxes: np.ndarray, size: Size) -> np.ndarray:
   """Boxes `[n, 4]` as far as they are inside a picture; those that are outside are empty."""
   return np.clip(boxes, 0, np.tile(size, 2))
+
+
+def is_inside(box: Sequence[float], size: Size | None) -> bool:
+  """Whether a box has an area in a picture of (width, height), or in one of any size."""
+  left, top, right, bottom = box
+  width, height = size or (math.inf, math.inf)
+  return max(left, 0) < min(right, width) and max(top, 0) < min(bottom, height)
 
 
 def areas(boxes: np.ndarray) -> np.ndarray:

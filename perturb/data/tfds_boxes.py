@@ -116,16 +116,17 @@ def _items_of(
   objects, shares = row[boxes.objects], boxes.of(row)
   labels = np.asarray(objects[boxes.label], int)
   difficult = np.asarray(objects.get('is_difficult', np.zeros(len(labels))), bool)
-  inside = (shares[:, 2:].clip(0, 1) > shares[:, :2].clip(0, 1)).all(axis=1)
+  sides = shares[:, 2:] - shares[:, :2]  # Inside a picture, or they would not have been stored.
+  filled = ((sides >= 0) if boxes.first else (sides > 0)).all(axis=1)
   problems += [
-    f'{dataset.sources[record].place}: a box of {boxes.class_names[label]!r} is empty or outside'
-    for label in labels[~inside]
+    f'{dataset.sources[record].place}: a box of {boxes.class_names[label]!r} is empty'
+    for label in labels[~filled]
   ]
-  shown = np.unique(labels[inside])
+  shown = np.unique(labels[filled])
   return [
-    _Item(record, int(label), shares[inside & (labels == label)], len(shown) > 1)
+    _Item(record, int(label), shares[filled & (labels == label)], len(shown) > 1)
     for label in shown
-    if not difficult[inside & (labels == label)].all()
+    if not difficult[filled & (labels == label)].all()
   ]
 
 

@@ -12,6 +12,7 @@ from perturb.figures.style import KEPT, REMOVED, STYLE
 
 GREY = '#868e96'
 _LINE = 0.17  # Inches a method.
+_ACROSS = 6  # Panels side by side.
 _SHOWN = 8  # Curves that a person tells apart.
 _COLOURS = matplotlib.colormaps['tab10'].colors  # type: ignore[attr-defined]
 _DASHES = ('-', (0, (4, 1.5)))
@@ -51,11 +52,14 @@ def ranking(methods: Sequence[str], scores: Sequence[Scores]) -> Figure:
     scores: a panel each.
   """
   rows = np.arange(len(methods))
+  across = min(_ACROSS, len(scores))
+  down = -(-len(scores) // across)
   with matplotlib.rc_context(STYLE):
-    figure = Figure(figsize=(1.3 + 1.25 * len(scores), 0.75 + _LINE * len(methods)))
-    grid = figure.add_gridspec(1, len(scores), wspace=0.1)
+    height = 0.75 + _LINE * len(methods)
+    figure = Figure(figsize=(1.3 + 1.25 * across, height * down))
+    grid = figure.add_gridspec(down, across, wspace=0.12, hspace=0.75 / height)
     for i, score in enumerate(scores):
-      axes = figure.add_subplot(grid[0, i])
+      axes = figure.add_subplot(grid[i // across, i % across])
       known = np.isfinite(score.means)
       best = np.nanargmax(goodness(score.means, score.best)) if known.any() else -1
       for r in rows[known]:
@@ -65,10 +69,10 @@ def ranking(methods: Sequence[str], scores: Sequence[Scores]) -> Figure:
       if np.isfinite(score.reference):
         axes.axvline(score.reference, color='black', linewidth=0.6, linestyle=(0, (4, 3)))
       axes.set_ylim(len(methods) - 0.4, -0.6)
-      axes.set_yticks(rows, methods if i == 0 else [''] * len(methods))
+      axes.set_yticks(rows, [''] * len(methods) if i % across else methods)
       axes.grid(axis='y', linewidth=0.3, color='#dee2e6')
       axes.set_axisbelow(True)
-      axes.locator_params(axis='x', nbins=4)
+      axes.locator_params(axis='x', nbins=3)
       axes.set_title(score.title, fontsize=7, pad=13)
       axes.text(
         *(0.5, 1.0), score.hint, fontsize=5.5, color=GREY, ha='center', va='bottom',

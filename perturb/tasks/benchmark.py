@@ -1,7 +1,7 @@
 """The task of configs/benchmark.py and the protocols: methods x metrics on one dataset."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,9 @@ import ml_collections
 
 from perturb.data.datasets import Dataset
 from perturb.errors import UserError, check_choice
+from perturb.evaluate.deletion import Fill
+from perturb.evaluate.localisation import GRIDS
+from perturb.evaluate.pointing import Mode
 from perturb.methods.registry import method_named
 from perturb.nets import Pretrained
 from perturb.run import devices
@@ -24,10 +27,14 @@ from perturb.store.results import RESULTS, Results
 from perturb.store.workdir import Workdir
 from perturb.tasks import heatmap_files
 from perturb.tasks.adopted import Adopted, adopt, adopted_heatmaps, adopted_step
-from perturb.tasks.checks import FREE, check_methods, check_run
+from perturb.tasks.checks import FREE, check_least, check_methods, check_run
 from perturb.tasks.measure import measure
 from perturb.tasks.metric_tables import draw, tabulate
 from perturb.tasks.metrics import METRICS, Asked
+
+
+# What changes the tables, and nothing that is stored.
+OF_TABLES = ('mode', 'tolerance', 'threshold', 'top', 'resamples')
 
 
 def _check(config: ml_collections.ConfigDict, adopted: Sequence[Adopted]) -> None:
@@ -35,6 +42,10 @@ def _check(config: ml_collections.ConfigDict, adopted: Sequence[Adopted]) -> Non
     check_methods(config)
   else:
     check_run(config)
+  check_least(config, tolerance=0, top=0, steps=2, depths=2, resamples=1)
+  check_choice('config.mode', config.mode, get_args(Mode))
+  check_choice('config.threshold', config.threshold, tuple(GRIDS))
+  check_choice('config.fill', config.fill, get_args(Fill))
   if not config.metrics:
     raise UserError('config.metrics: give at least one')
   for name in config.metrics:
@@ -142,7 +153,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
         f'{config.images!r} does not say; see docs/benchmarks.md for datasets that do'
       )
   plan = _plan(net, dataset, config, adopted)
-  free = (*FREE, 'methods', 'metrics', 'baselines', 'heatmaps', 'resamples')
+  free = (*FREE, 'methods', 'metrics', 'baselines', 'heatmaps', *OF_TABLES)
   folder = Workdir(workdir, config, [RESULTS, heatmap_files.FOLDER], free=free)
   if adopted:
     if jax.process_index() == 0:

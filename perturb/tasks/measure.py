@@ -61,10 +61,11 @@ def measure(
   found = dict[tuple[str, str], dict[str, np.ndarray]]()
   for group, rows in _blocks(names, stored):
     at = [order[name] for name in rows.values()]
+    known = group.read('rank', list(rows)) <= (config.top or np.inf)
     seen = [views.of(name) for name in rows.values()] if views.needed else []
     for one in asked:
       heatmaps = group.read(one.source, list(rows))
-      done = group.read(f'{one.name}/status', list(rows)) == DONE
+      done = known & (group.read(f'{one.name}/status', list(rows)) == DONE)
       for metric in config.metrics:
         fields, has = _fields(group, metric, one, list(rows))
         if fields is None:
@@ -74,8 +75,8 @@ def measure(
         for name, values in numbers.items():
           if name not in into:
             into[name] = np.full((len(names), *values.shape[1:]), np.nan, np.float32)
-          known = (done & has).reshape(-1, *[1] * (values.ndim - 1))
-          into[name][at] = np.where(known, values, np.nan)
+          counts = (done & has).reshape(-1, *[1] * (values.ndim - 1))
+          into[name][at] = np.where(counts, values, np.nan)
   finished = {key: METRICS[key[0]].finish(numbers) for key, numbers in found.items()}
   columns = {
     column: {one.name: f[column] for one in asked if (f := finished.get((metric, one.name)))}

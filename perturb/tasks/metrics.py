@@ -260,8 +260,10 @@ METRICS: dict[str, Metric] = {
   'pointing': Metric(
     {
       'pointing': Column('Pointing', 'more', 'mean of classes ↑', by_class=True),
-      'pointing_difficult': Column('…difficult', 'more', 'mean of classes ↑', by_class=True),
-      'pointing_pairs': Column('…of pairs', 'more', 'mean of pairs ↑'),
+      'pointing_difficult': Column(
+        'Pointing, difficult', 'more', 'mean of classes ↑', by_class=True
+      ),
+      'pointing_pairs': Column('Pointing, pairs', 'more', 'mean of pairs ↑'),
     },
     _pointing,
     annotated=True,
@@ -302,12 +304,12 @@ METRICS: dict[str, Metric] = {
     _occlusion_step,
   ),
   'class_sensitivity': Metric(
-    {'class_sensitivity': Column('Class sensitivity', 'zero', 'rank correlation, near 0')},
+    {'class_sensitivity': Column('Class sensitivity', 'zero', 'correlation, near 0')},
     stored_fields,
     _sensitivity_step,
   ),
   'sanity': Metric(
-    {'sanity': Column('Sanity', 'zero', 'all weights drawn, near 0')},
+    {'sanity': Column('Sanity', 'zero', 'all drawn anew, near 0')},
     stored_fields,
     _sanity_step,
     curves=(

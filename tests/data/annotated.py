@@ -17,7 +17,7 @@ def save_xml(path, objects, size=(60, 40)):
   """An annotation in the form of VOC: objects are (name, xmin, ymin, xmax, ymax[, difficult])."""
   path.parent.mkdir(parents=True, exist_ok=True)
   parts = [
-    f'<object><name>{name}</name><pose>Left</pose><difficult>{int(any(difficult))}</difficult>'
+    f'<object><name>{name}</name><pose>Left</pose><truncated>0</truncated><difficult>{int(any(difficult))}</difficult>'
     f'<bndbox><xmin>{left}</xmin><ymin>{top}</ymin><xmax>{right}</xmax><ymax>{bottom}</ymax>'
     '</bndbox><part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax>'
     '<ymax>2</ymax></bndbox></part></object>'

@@ -60,9 +60,9 @@ def test_a_table_gives_the_pairs(tmp_path):
   assert [dataset.record(i).label for i in range(3)] == [1, 0, None]
   assert [dataset.region(i).difficult for i in range(3)] == [True, False, True]
   assert dataset.problems == (
-    f'{tmp_path / "none.png"}: no such file',
-    f'{tmp_path / "none.png"}: no such file',
-    f'{tmp_path}: no such file',
+    f'{tmp_path / "labels.csv"}: line 7 has no image or no mask',
+    f'{tmp_path / "none.png"}: no such file, but {tmp_path / "labels.csv"} names it',
+    f'{tmp_path / "none.png"}: no such file, but {tmp_path / "labels.csv"} names it',
   )
 
 
