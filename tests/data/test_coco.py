@@ -223,12 +223,7 @@ def test_pictures_that_are_missing_or_of_another_size(root):
      'annotations that are no instances'),
     ('{"images": [{"id": 1}], "annotations": [], "categories": []}', 'an image without id'),
     ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', 'a category without id'),
-<<<<<<< HEAD
-    ('{"images": [], "annotations": [], '
-     '"categories": [{"id": 1, "name": 2}, {"id": 1, "name": 2}]}',
-=======
     ('{"images": [], "annotations": [], "categories": [{"id":1,"name":"a"}, {"id":2,"name":"a"}]}',
->>>>>>> annot
      'two categories of the same id or name'),
     ('{"images": [], "annotations": [], "categories": []}', 'has no annotated picture'),
   ],

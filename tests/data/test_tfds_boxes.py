@@ -5,16 +5,14 @@ import types
 
 import numpy as np
 from PIL import Image
+import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.object_detection import voc
 
-<<<<<<< HEAD
-=======
 from perturb.data.datasets import open_dataset
 from perturb.errors import UserError
 from tests.data.annotated import filled, save_picture, save_xml
 
->>>>>>> annot
 NAMES = ['car', 'dog', 'person']
 # Of each record: label, left, top, right, bottom in pixels of 60 x 40, whether it is difficult.
 OBJECTS = (
