@@ -140,7 +140,7 @@ def _background(
   side = max(1, round(random.uniform(*CROPS) * shorter))
   top, left = (int(random.integers(whole - side + 1)) for whole in pixels.shape[:2])
   if random.integers(2):
-    pixels, left = pixels[:, ::-1], pixels.shape[1] - side - left
+    pixels = pixels[:, ::-1]
   part = Image.fromarray(np.ascontiguousarray(pixels[top : top + side, left : left + side]))
   return np.asarray(part.resize((size, size), Image.Resampling.BICUBIC))
 

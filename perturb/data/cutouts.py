@@ -24,7 +24,6 @@ _PARTS: tuple[tuple[str, tuple[int, int, int, int] | None, tuple[int, int, int]]
   ('gravel.png', None, (205, 190, 168)),
   ('moon.png', None, (235, 205, 160)),
   ('hubble_deep_field.jpg', None, (160, 160, 160)),
-  ('ihc.png', None, (160, 160, 160)),
   ('coffee.png', (490, 0, 600, 100), (160, 160, 160)),
   ('rocket.jpg', (95, 0, 555, 120), (160, 160, 160)),
 )

@@ -68,11 +68,11 @@ def _known(net: Pretrained, objects: Sequence[Cutout], top: int) -> list[Cutout]
   own = scores[np.arange(len(objects)), classes]
   known = np.sum(scores > own[:, None], axis=1) < top
   kept = [one for one, right in zip(objects, known, strict=True) if right]
-  among = 'highest' if top == 1 else f'{top} highest'
+  place = 'the highest' if top == 1 else f'among the {top} highest'
   print(
     f'kept {len(kept)} of {len(objects)} objects, '
     f'{len({one.label for one in kept})} of {len({one.label for one in objects})} classes: those '
-    f'whose class is the {among} of the network for the object alone'
+    f'whose class is {place} of the network for the object alone'
   )
   return kept
 
@@ -101,7 +101,7 @@ def _write(folder: Workdir, objects: Sequence[Cutout], backgrounds: Sequence[np.
       shown.append((made.picture, made.masks, ', '.join(seen)))
   folder.write('contact_sheet.png', png(contact_sheet(shown)))
   files.write_table(folder.path / 'labels.csv', HEADER, rows)
-  print(f'{config.pictures} pictures are in {folder.path / IMAGES}')
+  print(f'the pictures are in {folder.path / IMAGES}, their classes and masks in labels.csv')
 
 
 def _composed(
