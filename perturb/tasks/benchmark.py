@@ -32,7 +32,6 @@ from perturb.tasks.measure import measure
 from perturb.tasks.metric_tables import draw, tabulate
 from perturb.tasks.metrics import METRICS, Asked
 
-
 # What changes the tables, and nothing that is stored.
 OF_TABLES = ('mode', 'tolerance', 'threshold', 'top', 'resamples')
 
