@@ -85,12 +85,27 @@ SHARED = {'__init__', 'common'}  # Files in configs/ that are no experiments.
 CONFIGS = sorted(path.stem for path in (ROOT / 'configs').glob('*.py') if path.stem not in SHARED)
 
 
+# Configs of the benchmark with some of its metrics, by the names that the papers give them.
+PROTOCOLS = {'pointing', 'localisation', 'deletion', 'sanity', 'class_sensitivity'}
+
+
 @pytest.mark.parametrize('name', CONFIGS)
 def test_a_config_has_the_name_of_its_task(name):
-  """`extremal`, or a variant of it: `extremal_paper`."""
+  """`extremal`, or a variant of it: `extremal_paper`; or a protocol of the benchmark."""
   task = importlib.import_module(f'configs.{name}').get_config().task
   assert task in TASKS
-  assert name == task or name.startswith(f'{task}_')
+  assert (
+    name == task or name.startswith(f'{task}_') or (task, name in PROTOCOLS) == ('benchmark', True)
+  )
+
+
+@pytest.mark.parametrize('name', sorted(PROTOCOLS))
+def test_a_protocol_is_the_benchmark_with_fewer_metrics(name):
+  of_all, fewer = (
+    importlib.import_module(f'configs.{one}').get_config().to_dict() for one in ('benchmark', name)
+  )
+  assert name in fewer['metrics']
+  assert {field for field in of_all if of_all[field] != fewer[field]} == {'metrics'}
 
 
 @pytest.mark.parametrize('task', TASKS)

@@ -150,7 +150,7 @@ def randomisations(
   The class that a heatmap explains should stay that of the network that has learned.
 
   Example:
-    >>> for layer, other in perturb.randomisations(net, mode='cascading'):
+    >>> for layer, other in perturb.evaluate.randomisations(net, mode='cascading'):
     ...   heatmap = perturb.gradient(other, x, cat)
 
   Args:

@@ -25,6 +25,7 @@ from perturb.chunks import default_chunk, mapped
 from perturb.compiled import compiled
 from perturb.errors import UserError
 from perturb.evaluate.pixel_order import fitted
+from perturb.ops.heatmaps import spearman
 from perturb.options import Count, Positive, checked
 
 
@@ -54,23 +55,6 @@ def _extremes(f, x, *, chunk):
   return mapped(some, x.shape[0], chunk)
 
 
-def rank_correlation(a: jax.Array, b: jax.Array) -> jax.Array:
-  """Spearman's correlation of maps `[B, H, W]`, with mean ranks for ties: `[B]`."""
-
-  def centred_ranks(values):
-    ordered = jnp.sort(values)
-    first, after = (jnp.searchsorted(ordered, values, side=side) for side in ('left', 'right'))
-    return (first + after).astype(jnp.float32) / 2 - values.size / 2
-
-  def one(a, b):
-    a, b = centred_ranks(a.ravel()), centred_ranks(b.ravel())
-    return (a * b).sum() / jnp.sqrt((a * a).sum() * (b * b).sum())
-
-  unknown = (jnp.isnan(a) | jnp.isnan(b)).any((1, 2))
-  return jnp.where(unknown, jnp.nan, jax.vmap(one)(a, b))
-
-
-@checked
 def class_sensitivity(
   method: Method, f: Any, x: Images, *, absolute: bool = False, **options: Any
 ) -> ClassSensitivity:
@@ -94,7 +78,7 @@ def class_sensitivity(
   likeliest, least = _extremes(f, x, chunk=default_chunk(x.shape[1:3]))
   maps = [fitted(method(f, x, target, **options), x) for target in (likeliest, least)]
   compared = [jnp.abs(m) for m in maps] if absolute else maps
-  return ClassSensitivity(rank_correlation(*compared), likeliest, least, jnp.stack(maps))
+  return ClassSensitivity(spearman(*compared), likeliest, least, jnp.stack(maps))
 
 
 @compiled

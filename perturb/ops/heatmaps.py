@@ -24,3 +24,23 @@ def smooth(heatmaps: jax.Array, share: float) -> jax.Array:
   """Gaussian blur of `[..., H, W]` whose sigma is a share of the shorter side."""
   sigma = share * min(heatmaps.shape[-2:])
   return blur(heatmaps[..., None], sigma)[..., 0]
+
+
+def spearman(a: jax.Array, b: jax.Array) -> jax.Array:
+  """Spearman's rank correlation of heatmaps `[B, H, W]`, with mean ranks for ties: `[B]`.
+
+  NaN for a constant map, or one with NaN. For a compiled program; of maps of several sizes in
+  memory see `perturb.evaluate.agreement.rank_correlation`.
+  """
+
+  def centred_ranks(values: jax.Array) -> jax.Array:
+    ordered = jnp.sort(values)
+    first, after = (jnp.searchsorted(ordered, values, side=side) for side in ('left', 'right'))
+    return (first + after).astype(jnp.float32) / 2 - values.size / 2
+
+  def one(a: jax.Array, b: jax.Array) -> jax.Array:
+    a, b = centred_ranks(a.ravel()), centred_ranks(b.ravel())
+    return (a * b).sum() / jnp.sqrt((a * a).sum() * (b * b).sum())
+
+  unknown = (jnp.isnan(a) | jnp.isnan(b)).any((1, 2))
+  return jnp.where(unknown, jnp.nan, jax.vmap(one)(a, b))

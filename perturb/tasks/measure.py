@@ -1,6 +1,7 @@
 """The numbers of a benchmark, from the stored heatmaps: some images at a time."""
 
 from collections.abc import Iterator, Sequence
+import sys
 from typing import NamedTuple
 
 import ml_collections
@@ -63,6 +64,7 @@ def measure(
     at = [order[name] for name in rows.values()]
     known = group.read('rank', list(rows)) <= (config.top or np.inf)
     seen = [views.of(name) for name in rows.values()] if views.needed else []
+    marked = np.array([view.mask.any() for view in seen])
     for one in asked:
       heatmaps = group.read(one.source, list(rows))
       done = known & (group.read(f'{one.name}/status', list(rows)) == DONE)
@@ -71,6 +73,7 @@ def measure(
         if fields is None:
           continue
         numbers = METRICS[metric].numbers(Block(heatmaps, seen, fields, config))
+        has = has & marked if METRICS[metric].annotated else has
         into = found.setdefault((metric, one.name), {})
         for name, values in numbers.items():
           if name not in into:
@@ -121,17 +124,17 @@ class _Views:
 
   def __init__(self, dataset: Dataset, net: Pretrained, config: ml_collections.ConfigDict):
     self.needed = any(METRICS[metric].annotated for metric in config.metrics)
-    self._regions = dataset.regions
+    self._dataset = dataset
     self._index = {source.name: i for i, source in enumerate(dataset.sources)}
     self._fit = {'size': net.size, 'fit': config.fit, 'multiple': config.get('multiple', 1)}
 
   def of(self, name: str) -> View:
-    """What is marked in an image; an empty mask where that cannot be read."""
-    assert self._regions is not None
-    region = self._regions(self._index[name])
+    """What is marked in an image; where that cannot be read, it is said, and nothing is."""
     try:
+      region = self._dataset.region(self._index[name])
       mask = region.mask()
-    except ImageError:
+    except ImageError as error:
+      print(f'not measured: {error}', file=sys.stderr)
       return View(np.zeros((1, 1), bool), np.zeros((0, 4)), False)
     if keeps_all(*region.size, **self._fit):
       return View(mask, region.boxes[:, _ROWS_FIRST], region.difficult)

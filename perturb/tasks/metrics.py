@@ -16,8 +16,9 @@ from perturb.evaluate.occluded_boxes import box_occlusion
 from perturb.evaluate.overlap import iou_curves, relevance_mass, relevance_rank
 from perturb.evaluate.pointing import pointing_game
 from perturb.evaluate.randomised_nets import parametrised_layers, randomised_to
-from perturb.evaluate.sensitivity import class_sensitivity, rank_correlation
+from perturb.evaluate.sensitivity import class_sensitivity
 from perturb.nets import Pretrained
+from perturb.ops.heatmaps import spearman
 from perturb.run.experiment import Share, Step
 from perturb.store.arrays import Field
 
@@ -242,12 +243,14 @@ def _sanity_step(asked: Asked) -> Step | None:
 
   def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
     layers = len(parametrised_layers(net))
+    # Not the key that draws the weights of config.weights='random'.
+    key = jax.random.fold_in(jax.random.key(config.seed), 1)
     depths = jnp.round(jnp.linspace(0, layers - 1, config.depths)).astype(jnp.int32)
 
     def alike(depth: jax.Array) -> jax.Array:
-      other = randomised_to(net, depth, jax.random.key(config.seed))
+      other = randomised_to(net, depth, key)
       heat = method(other, share['x'], share['target'])
-      return rank_correlation(jnp.abs(heat), jnp.abs(share[asked.source]))
+      return spearman(jnp.abs(heat), jnp.abs(share[asked.source]))
 
     found = jax.lax.map(alike, depths).T
     return {'sanity_curve': found, 'sanity': found[:, -1]}

@@ -10,8 +10,8 @@ from scipy import stats
 
 import perturb
 from perturb.errors import UserError
-from perturb.evaluate import sensitivity
 from perturb.evaluate.sensitivity import class_sensitivity, max_sensitivity
+from perturb.ops.heatmaps import spearman
 from tests import fixtures
 from tests.small_net import IMAGES, TARGETS, small_net
 
@@ -42,7 +42,7 @@ def edges(f, x, target):  # noqa: ARG001
 def test_rank_correlation_is_scipys_ties_included():
   a = np.random.RandomState(1).randint(0, 5, (3, 6, 7)).astype(np.float32)
   b = a + np.random.RandomState(2).randint(0, 9, (3, 6, 7))
-  found = sensitivity._rank_correlation(jnp.asarray(a), jnp.asarray(b))
+  found = spearman(jnp.asarray(a), jnp.asarray(b))
   expected = [
     stats.spearmanr(*pair).statistic
     for pair in zip(a.reshape(3, -1), b.reshape(3, -1), strict=True)

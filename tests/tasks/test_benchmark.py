@@ -1,0 +1,194 @@
+"""The benchmark, end to end on small pictures with exact masks."""
+
+import csv
+import shutil
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from configs import benchmark as config_file
+from configs import heatmaps as heatmaps_config
+from perturb import evaluate
+from perturb.data.datasets import open_dataset
+from perturb.errors import UserError
+from perturb.store.results import Results
+from perturb.tasks import benchmark, heatmaps
+from perturb.tasks.metrics import METRICS
+
+SIDE, COUNT = 56, 6
+
+
+@pytest.fixture(scope='module')
+def annotated(tmp_path_factory):
+  """Six pictures of 56 x 56 pixels, a bright blob in each, with its mask; as labelled digits."""
+  folder = tmp_path_factory.mktemp('annotated')
+  (folder / 'masks').mkdir()
+  random, lines = np.random.RandomState(0), ['image,class,mask']
+  for i in range(COUNT):
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    row, column = random.randint(10, SIDE - 10, 2)
+    mask = np.hypot(rows - row, columns - column) < 8
+    picture = np.where(mask, 220, random.randint(0, 90, (SIDE, SIDE))).astype(np.uint8)
+    Image.fromarray(picture).save(folder / f'{i}.png')
+    Image.fromarray((mask * 255).astype(np.uint8)).save(folder / f'masks/{i}.png')
+    lines.append(f'{i}.png,{i % 3},masks/{i}.png')
+  (folder / 'labels.csv').write_text('\n'.join(lines) + '\n')
+  return folder
+
+
+def quick(annotated, **fields):
+  config = config_file.get_config()
+  config.images, config.network, config.weights = f'masks:{annotated}', 'mnist', 'random'
+  config.methods, config.metrics = ('gradient',), ('pointing', 'overlap')
+  config.steps, config.depths, config.resamples, config.tolerance = 7, 3, 50, 3
+  config.figures, config.batch = 0, 3
+  config.update(fields)
+  return config
+
+
+def rows(path):
+  with open(path, newline='') as file:
+    return list(csv.DictReader(file))
+
+
+def masks_of(annotated):
+  return [np.asarray(Image.open(annotated / f'masks/{i}.png')) > 0 for i in range(COUNT)]
+
+
+def numbers(work, method, column):
+  return [float(r[column] or 'nan') for r in rows(work / 'metrics.csv') if r['method'] == method]
+
+
+def mean(work, method, column):
+  (one,) = (
+    r for r in rows(work / 'benchmark.csv') if (r['method'], r['metric']) == (method, column)
+  )
+  return one
+
+
+@pytest.fixture(scope='module')
+def whole(annotated, tmp_path_factory):
+  """A run of every metric, and its config."""
+  work = tmp_path_factory.mktemp('whole')
+  config = quick(annotated, metrics=tuple(METRICS))
+  assert benchmark.run(config, str(work)) == 0
+  return work, config
+
+
+def test_every_metric_is_what_its_function_says_of_the_stored_heatmaps(annotated, whole):
+  work, config = whole
+  stored, masks = Results(work), masks_of(annotated)
+  heat = np.stack([stored.field(name, 'gradient/heatmap') for name in stored.names])
+  for column, expected in {
+    'pointing_pairs': evaluate.pointing_game(heat, masks, tolerance=3),
+    'iou_auc': evaluate.iou_curves(heat, masks).areas,
+    'relevance_mass': evaluate.relevance_mass(heat, masks),
+    'relevance_rank': evaluate.relevance_rank(heat, masks),
+  }.items():
+    np.testing.assert_allclose(numbers(work, 'gradient', column), expected, rtol=1e-5)
+    assert float(mean(work, 'gradient', column)['mean']) == pytest.approx(
+      np.mean(expected), rel=1e-5
+    )
+  classes = np.array([stored.field(name, 'target') for name in stored.names])
+  hits = evaluate.pointing_game(heat, masks, tolerance=3)
+  of_classes = evaluate.mean_over_classes(hits, classes, 10).over_classes
+  assert float(mean(work, 'gradient', 'pointing')['mean']) == pytest.approx(of_classes, rel=1e-5)
+  for column in ('deletion', 'insertion', 'box_occlusion', 'class_sensitivity', 'sanity'):
+    assert np.isfinite(numbers(work, 'gradient', column)).all()
+  curve = np.stack([stored.field(n, 'gradient_deletion/deletion_curve') for n in stored.names])
+  np.testing.assert_allclose(
+    numbers(work, 'gradient', 'deletion'), np.asarray(evaluate.area_under(curve)), rtol=1e-4
+  )
+  assert max(numbers(work, 'gradient', 'sanity')) < 0.9  # Other weights than the random ones.
+  assert np.isnan(numbers(work, 'centre', 'sanity')).all()  # It has no method to ask.
+  for name in ('benchmark', 'overlap', 'deletion', 'sanity'):
+    assert Image.open(work / f'{name}.png').width > 300
+  assert config.metrics[0] in METRICS
+
+
+def test_another_start_writes_the_same_and_methods_and_metrics_can_be_added(annotated, whole):
+  work, config = whole
+  tables = ('metrics.csv', 'benchmark.csv', 'benchmark.md', 'differences.csv')
+  before = {name: (work / name).read_bytes() for name in tables}
+  assert benchmark.run(config, str(work)) == 0
+  assert {name: (work / name).read_bytes() for name in tables} == before
+  first = numbers(work, 'gradient', 'relevance_rank')
+  assert benchmark.run(quick(annotated, methods=('gradient', 'guided_backprop')), str(work)) == 0
+  assert numbers(work, 'gradient', 'relevance_rank') == first
+  assert len(numbers(work, 'guided_backprop', 'pointing')) == COUNT
+  assert {row['metric'] for row in rows(work / 'differences.csv')} == {
+    'pointing', 'pointing_difficult', 'pointing_pairs', 'iou_auc', 'relevance_mass', 'relevance_rank',
+  }  # fmt: skip
+
+
+def test_heatmaps_of_other_origin_score_as_they_should(annotated, tmp_path, capsys):
+  folder = tmp_path / 'perfect'
+  folder.mkdir()
+  masks = masks_of(annotated)
+  names = [source.name for source in open_dataset(f'masks:{annotated}').sources]
+  for name, mask in zip(names[:-2], masks[:-2], strict=True):
+    np.save(folder / f'{name}.npy', mask.astype(np.float32))
+  np.save(folder / f'{names[-2]}.npy', np.zeros(3, np.float32))
+  config = quick(annotated, methods=(), heatmaps=str(folder), baselines=())
+  assert benchmark.run(config, str(tmp_path / 'work')) == 2
+  said = capsys.readouterr().err
+  assert 'perfect: ' in said and 'a heatmap is [h, w]' in said
+  assert f'{folder} has no heatmap of it' in said
+  work = tmp_path / 'work'
+  assert numbers(work, 'perfect', 'pointing')[:-2] == [1] * (COUNT - 2)
+  assert np.isnan(numbers(work, 'perfect', 'pointing')[-2:]).all()
+  assert min(numbers(work, 'perfect', 'relevance_rank')[:-2]) > 0.9
+  assert mean(work, 'perfect', 'pointing')['left_out'] == '2'
+
+
+def test_it_reads_the_store_of_a_run_of_heatmaps(annotated, tmp_path):
+  config = heatmaps_config.get_config()
+  config.images, config.network, config.weights = f'masks:{annotated}', 'mnist', 'random'
+  config.target, config.method, config.figures = 'label', 'gradient', 0
+  assert heatmaps.run(config, str(tmp_path / 'run')) == 0
+  adopted = quick(annotated, methods=(), heatmaps=str(tmp_path / 'run'))
+  assert benchmark.run(adopted, str(tmp_path / 'work')) == 0
+  stored, expected = Results(tmp_path / 'work'), Results(tmp_path / 'run')
+  for name in expected.names:
+    np.testing.assert_array_equal(
+      stored.field(name, 'gradient/heatmap'), expected.field(name, 'heatmap')
+    )
+
+
+def test_only_classes_that_the_network_knows_count(annotated, whole):
+  work, config = whole
+  stored = Results(work)
+  ranks = np.array([int(stored.field(name, 'rank')) for name in stored.names])
+  config = config.copy_and_resolve_references()
+  config.top = int(np.median(ranks))
+  assert benchmark.run(config, str(work)) == 0
+  known = ~np.isnan(numbers(work, 'gradient', 'pointing_pairs'))
+  np.testing.assert_array_equal(known, ranks <= config.top)
+
+
+@pytest.mark.parametrize(
+  ('fields', 'match'),
+  [
+    ({'metrics': ()}, 'config.metrics: give at least one'),
+    ({'metrics': ('pointng',)}, "config.metrics .*'pointng'"),
+    ({'images': 'coffee', 'target': ''}, "'pointing' needs to know where the objects are"),
+    ({'heatmaps': '/no/such'}, "config.heatmaps: the folder '/no/such' does not exist"),
+    ({'baselines': ('middle',)}, "config.baselines .*'middle'"),
+    ({'threshold': 'values'}, "config.threshold .*'values'"),
+    ({'steps': 1}, 'config.steps must be at least 2'),
+  ],
+)
+def test_a_config_that_does_not_fit_is_refused(annotated, tmp_path, fields, match):
+  with pytest.raises(UserError, match=match):
+    benchmark.run(quick(annotated, **fields), str(tmp_path / 'work'))
+
+
+def test_a_mask_that_cannot_be_read_is_named_and_the_rest_is_measured(annotated, tmp_path, capsys):
+  copy = tmp_path / 'copy'
+  shutil.copytree(annotated, copy)
+  (copy / 'masks/2.png').write_bytes(b'no picture')
+  benchmark.run(quick(copy), str(tmp_path / 'work'))
+  assert 'masks/2.png' in capsys.readouterr().err
+  hits = numbers(tmp_path / 'work', 'gradient', 'pointing')
+  assert np.isnan(hits).sum() == 1
