@@ -35,7 +35,7 @@ def _params(net: Pretrained) -> Variables:
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _drawn(network: Network, shape: tuple[int, ...], key: jax.Array) -> Variables:
-  return network.init(key, jnp.zeros(shape, jnp.float32))
+  return dict(network.init(key, jnp.zeros(shape, jnp.float32)))
 
 
 def _all_drawn(net: Pretrained, key: jax.Array | int | None) -> Variables:
@@ -115,8 +115,9 @@ def randomisations(
   The class that a heatmap explains should stay that of the network that has learned.
 
   Example:
-    >>> for layer, other in perturb.randomisations(net, mode='cascading'):
-    ...   heatmap = perturb.gradient(other, x, cat)
+    >>> from perturb.evaluate.randomised_nets import randomisations
+    >>> {layer: perturb.gradient(other, x, cat).shape for layer, other in randomisations(net)}
+    {'fc': (1, 32, 32), 'conv3': (1, 32, 32), 'conv2': (1, 32, 32), 'conv1': (1, 32, 32)}
 
   Args:
     net: a network of `perturb.nets`.
