@@ -22,16 +22,19 @@ from perturb.tasks import (
   adversarial,
   box,
   channels,
+  composites,
   heatmap_files,
+  metric_tables,
   minimal_boxes,
   representativeness,
   scores,
 )
+from perturb.tasks.metrics import METRICS as METRICS_OF_RUNS
 from perturb.tasks.registry import TASKS
 from tests import commands as processes
 from tests import option_tables
 from tests.conftest import CACHE
-from tests.test_architecture import FLOORS
+from tests.test_architecture import FLOORS, PROTOCOLS
 
 ROOT = pathlib.Path(__file__).parent.parent
 DOCUMENTS = ['README.md', 'CONTRIBUTING.md', *(f'docs/{p.name}' for p in ROOT.glob('docs/*.md'))]
@@ -195,7 +198,7 @@ def test_every_command_is_understood(document, monkeypatch):
 def check_config(words, line):
   name, task = pathlib.Path(option(words, 'config')).stem, config_of(words[2:]).task
   assert task in TASKS, line
-  assert name == task or name.startswith(f'{task}_'), line
+  assert name in PROTOCOLS or name == task or name.startswith(f'{task}_'), line
   config_of([*words[2:], *CHEAPER.get(name, [])])
 
 
@@ -252,6 +255,10 @@ TABLES = {  # File and tasks, as docs/tables.md names them -> the columns.
   'detection.csv of adversarial': adversarial.DETECTION,
   'recovery.csv of adversarial': adversarial.RECOVERY,
   'metrics.csv of train': ('epoch', 'loss', 'test_accuracy'),
+  'benchmark.csv of benchmark': metric_tables.SUMMARY,
+  'differences.csv of benchmark': metric_tables.DIFFERENCES,
+  'metrics.csv of benchmark': ('image', 'method', *metric_tables.columns_of(list(METRICS_OF_RUNS))),
+  'labels.csv of composites': composites.HEADER,
 }
 
 

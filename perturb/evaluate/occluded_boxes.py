@@ -7,7 +7,7 @@ what it is filled with or how many sequences are drawn; these are options here. 
 draws, T points of a curve.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ from perturb.compiled import compiled
 from perturb.errors import UserError, check_choice
 from perturb.evaluate.pixel_order import fitted
 from perturb.ops.area import ranks
-from perturb.options import Count, Share, checked
+from perturb.options import Bounds, Count, Share, checked
 
 
 class BoxOcclusion(NamedTuple):
@@ -105,7 +105,7 @@ def box_occlusion(
   *,
   size: Count | None = None,
   most: Share = 0.3,
-  points: Count = 7,
+  points: Annotated[int, Bounds(2)] = 7,
   draws: Count = 1,
   fill: Images | float = 0.0,
   value: Score = 'probability',
@@ -140,8 +140,6 @@ def box_occlusion(
   side = size or max(1, min(x.shape[1:3]) // 14)
   if side > min(x.shape[1:3]):
     raise UserError(f'size must be at most {min(x.shape[1:3])}, the shorter side, not {size}')
-  if points < 2:
-    raise UserError(f'points must be at least 2, not {points}')
   return _occluded(
     f,
     x,

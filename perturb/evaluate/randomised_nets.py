@@ -150,8 +150,9 @@ def randomisations(
   The class that a heatmap explains should stay that of the network that has learned.
 
   Example:
-    >>> for layer, other in perturb.evaluate.randomisations(net, mode='cascading'):
-    ...   heatmap = perturb.gradient(other, x, cat)
+    >>> from perturb.evaluate.randomised_nets import randomisations
+    >>> {layer: perturb.gradient(other, x, cat).shape for layer, other in randomisations(net)}
+    {'fc': (1, 32, 32), 'conv3': (1, 32, 32), 'conv2': (1, 32, 32), 'conv1': (1, 32, 32)}
 
   Args:
     net: a network of `perturb.nets`.

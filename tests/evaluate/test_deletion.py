@@ -11,6 +11,7 @@ from scipy import ndimage
 from perturb.errors import UserError
 from perturb.evaluate.deletion import area_under, deletion_insertion
 from perturb.evaluate.substrates import WINDOW, window_blur, window_taps
+from perturb.ops.imputation import linear_imputation
 
 RANDOM = np.random.RandomState(0)
 X = RANDOM.rand(2, 4, 5, 3).astype(np.float32) + 1
@@ -115,6 +116,21 @@ def test_it_computes_in_float32_whatever_it_is_given():
   for a, b in zip(plain, double, strict=True):
     assert b.dtype == np.float32
     np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_road_imputes_each_point_of_its_game_and_no_other():
+  options = {'pixels': 6, 'deletion_fill': 'road', 'value': 'score'}
+  found = deletion_insertion(total, X, 1, HEAT, noise=0.0, **options)
+  places = np.argsort(np.argsort(-HEAT.reshape(2, -1))).reshape(HEAT.shape)
+  for point, count in enumerate((0, 6, 12, 18, 20)):
+    imputed = np.asarray(linear_imputation(X, places >= count))
+    np.testing.assert_allclose(found.deletion[:, point], imputed[..., 1].sum((1, 2)), rtol=1e-5)
+  blurred = deletion_insertion(total, X, 1, HEAT, pixels=6, value='score')
+  np.testing.assert_allclose(found.insertion, blurred.insertion, rtol=1e-5)
+  noisy = deletion_insertion(total, X, 1, HEAT, noise=0.1, key=1, **options)
+  apart = np.asarray(noisy.deletion - found.deletion)
+  np.testing.assert_allclose(apart[:, 0], 0, atol=1e-5)
+  assert (np.abs(apart[:, 1:]) > 1e-3).all()
 
 
 def test_equal_pixels_go_in_reading_order_or_in_one_that_is_drawn():

@@ -79,6 +79,8 @@ def test_an_image_does_not_depend_on_its_batch_or_chunk_or_on_a_trace():
   together = play(X, heat, 14)
   for other in (play(X[1:], heat[1:], 3), jax.jit(play, static_argnums=2)(X[1:], heat[1:], 3)):
     np.testing.assert_allclose(other, together[1:], rtol=1e-4)
+  each = jax.vmap(lambda x, heat: play(x[None], heat[None], 14))(X, heat)
+  np.testing.assert_allclose(each[:, 0], together, rtol=1e-4)
   with jax.enable_x64(True):
     double = play(X.astype(float), heat.astype(float), 14)
   assert double.dtype == np.float32

@@ -91,6 +91,8 @@ def test_an_image_does_not_depend_on_its_batch_or_chunk_or_on_a_trace():
   together = play(X, HEAT, 28)
   for other in (play(X[1:], HEAT[1:], 3), jax.jit(play, static_argnums=2)(X[1:], HEAT[1:], 3)):
     np.testing.assert_allclose(other.scores, together.scores[1:], rtol=1e-6)
+  each = jax.vmap(lambda x, heat: play(x[None], heat[None], 28))(X, HEAT)
+  np.testing.assert_allclose(each.scores[:, 0], together.scores, rtol=1e-6)
   with jax.enable_x64(True):
     double = play(X.astype(float), HEAT.astype(float), 28)
   assert {each.dtype for each in double} == {np.dtype('float32')}
@@ -109,7 +111,7 @@ def test_a_map_that_is_no_distribution_has_no_curve():
   ('options', 'message'),
   [
     ({'size': 9}, 'size must be at most 8, the shorter side, not 9'),
-    ({'points': 1}, 'points must be at least 2, not 1'),
+    ({'points': 1}, 'points must be a whole number, at least 2'),
     ({'most': 1.5}, 'most must be a number, above 0 and at most 1'),
     ({'fill': np.zeros(7)}, 'fill must broadcast to'),
   ],

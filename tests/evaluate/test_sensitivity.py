@@ -120,6 +120,8 @@ def test_noise_that_is_drawn_stays_in_its_ball_and_grows_with_it():
   assert (few < many).all() and (many <= 0.1).all() and (many > 0.095).all()
   np.testing.assert_allclose(most(0.2, samples=200), 2 * many, rtol=1e-4)
   assert most(0.1, key=1)[0] != most(0.1)[0] == most(0.1)[1]
+  one = jax.jit(lambda x: max_sensitivity(the_channel, mean_of_channel, x, 1))
+  np.testing.assert_allclose(one(X[:1])[0], jax.vmap(lambda x: one(x[None])[0])(X)[0], rtol=1e-5)
   with jax.enable_x64(True):
     double = most(0.1)
   assert double.dtype == np.float32

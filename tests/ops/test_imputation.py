@@ -3,7 +3,10 @@
 import jax
 import numpy as np
 
-from perturb.ops.imputation import linear_imputation, noisy_imputation
+from perturb.ops import imputation
+
+linear_imputation = jax.jit(imputation.linear_imputation)
+noisy_imputation = jax.jit(imputation.noisy_imputation)
 
 X = np.random.RandomState(0).randn(3, 9, 12, 2).astype(np.float32)
 WEIGHTS = {1: 1 / 6, 2: 1 / 12}  # By the squared distance of a neighbour.
@@ -47,8 +50,8 @@ def test_it_is_the_solution_of_the_sparse_system():
 
 
 def test_between_two_columns_it_is_a_line():
-  x = np.broadcast_to(np.linspace(-1, 2, 12)[:, None], (1, 9, 12, 1)).astype(np.float32)
-  known = np.zeros((1, 9, 12), bool)
+  x = np.broadcast_to(np.linspace(-1, 2, 12)[:, None], X.shape).astype(np.float32)
+  known = np.zeros(X.shape[:3], bool)
   known[..., [0, -1]] = True
   np.testing.assert_allclose(linear_imputation(x, known), x, atol=2e-3)
 

@@ -118,7 +118,8 @@ def test_another_start_writes_the_same_and_methods_and_metrics_can_be_added(anno
   assert numbers(work, 'gradient', 'relevance_rank') == first
   assert len(numbers(work, 'guided_backprop', 'pointing')) == COUNT
   assert {row['metric'] for row in rows(work / 'differences.csv')} == {
-    'pointing', 'pointing_difficult', 'pointing_pairs', 'iou_auc', 'relevance_mass', 'relevance_rank',
+    'pointing', 'pointing_difficult', 'pointing_pairs',
+    'iou_auc', 'relevance_mass', 'relevance_rank',
   }  # fmt: skip
 
 
@@ -156,7 +157,7 @@ def test_it_reads_the_store_of_a_run_of_heatmaps(annotated, tmp_path):
     )
 
 
-def test_only_classes_that_the_network_knows_count(annotated, whole):
+def test_only_classes_that_the_network_knows_count(whole):
   work, config = whole
   stored = Results(work)
   ranks = np.array([int(stored.field(name, 'rank')) for name in stored.names])
