@@ -4,7 +4,7 @@ import pathlib
 import re
 
 from perturb.data.annotation_files import pairs_of_annotation
-from perturb.data.images import may_be_picture
+from perturb.data.images import is_hidden, may_be_picture
 from perturb.data.pairs import Pair, of_pairs
 from perturb.data.records import Dataset
 from perturb.errors import ImageError, UserError
@@ -25,20 +25,22 @@ def open_imagenet(folder: str) -> Dataset:
   root = pathlib.Path(folder)
   if not root.is_dir():
     raise UserError(f'config.images: the folder {folder!r} does not exist')
-  pictures = [path for path in _files_of(_or_root(root, 'Data')) if _is_picture(path)]
-  files = [path for path in _files_of(_or_root(root, 'Annotations')) if path.suffix == '.xml']
-  annotations = {path.stem: path for path in files}
-  stems = {path.stem for path in pictures}
-  problems = [f'{path}: its picture is not there' for path in files if path.stem not in stems]
-  without = [path for path in pictures if path.stem not in annotations]
+  pictures_root, boxes_root = _or_root(root, 'Data'), _or_root(root, 'Annotations')
+  pictures = [path for path in _files_of(pictures_root) if _is_picture(path)]
+  files = [path for path in _files_of(boxes_root) if path.suffix == '.xml']
+  found = _Annotations(files, boxes_root)
+  matches = {path: found.of(path.relative_to(pictures_root)) for path in pictures}
+  alone = sorted(set(files) - set(matches.values()))
+  problems = [f'{path}: its picture is not there' for path in alone]
+  without = [path for path in pictures if matches[path] is None]
   if without:
     problems.append(f'{without[0]}: has no annotation, like {len(without)} pictures in all')
   pairs: list[Pair] = []
-  for picture in pictures:
-    if picture.stem not in annotations:
+  for picture, annotation in matches.items():
+    if annotation is None:
       continue
     try:
-      pairs += pairs_of_annotation(str(picture), annotations[picture.stem], problems, _is_wnid)
+      pairs += pairs_of_annotation(str(picture), annotation, problems, _is_wnid)
     except ImageError as error:
       problems.append(str(error))
   return of_pairs(pairs, sorted({pair.category for pair in pairs}), problems, f'imagenet:{folder}')
@@ -49,9 +51,28 @@ def _or_root(root: pathlib.Path, kind: str) -> pathlib.Path:
   return root / kind / _PART if (root / kind / _PART).is_dir() else root
 
 
+class _Annotations:
+  """XML files in a folder, and in folders in it."""
+
+  def __init__(self, files: list[pathlib.Path], root: pathlib.Path):
+    self.places = {path.relative_to(root).with_suffix(''): path for path in files}
+    self.stems = {path.stem: path for path in files}
+
+  def of(self, picture: pathlib.Path) -> pathlib.Path | None:
+    """That of a picture, whose path is given from the root: of the same folder, or one has none."""
+    stem = pathlib.Path(picture.stem)
+    known = self.places.get(picture.with_suffix('')) or self.places.get(stem)
+    return known or (self.stems.get(picture.stem) if len(picture.parts) == 1 else None)
+
+
 def _files_of(folder: pathlib.Path) -> list[pathlib.Path]:
   """Those in it, and in folders in it."""
-  return sorted([*folder.glob('*.*'), *folder.glob('*/*.*')])
+  found = sorted([*folder.glob('*.*'), *folder.glob('*/*.*')])
+  return [path for path in found if not any(map(is_hidden, _parts(path, folder)))]
+
+
+def _parts(path: pathlib.Path, root: pathlib.Path) -> list[pathlib.Path]:
+  return [pathlib.Path(part) for part in path.relative_to(root).parts]
 
 
 def _is_picture(path: pathlib.Path) -> bool:

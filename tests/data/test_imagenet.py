@@ -66,3 +66,18 @@ def test_what_is_missing_or_of_another_set(tmp_path):
   for folder, message in ((tmp_path / 'none', 'does not exist'), (boxes, 'no annotated picture')):
     with pytest.raises(UserError, match=message):
       open_dataset(f'imagenet:{folder}')
+
+
+def test_the_same_name_in_two_classes(tmp_path):
+  """An annotation is that of its folder; hidden files do not count."""
+  for wnid, right in (('n01440764', 10), ('n01751748', 20)):
+    save_picture(tmp_path / wnid / '1.JPEG')
+    save_xml(tmp_path / wnid / '1.xml', [(wnid, 1, 1, right, 10)])
+  save_picture(tmp_path / 'n01773549' / '1.JPEG')
+  save_xml(tmp_path / '__MACOSX' / '._1.xml', [])
+  dataset = open_dataset(f'imagenet:{tmp_path}')
+  assert names_of(dataset) == ['1_n01440764', '1_n01751748']
+  assert [dataset.region(i).boxes[0, 2] for i in range(2)] == [10, 20]
+  assert dataset.problems == (
+    f'{tmp_path / "n01773549" / "1.JPEG"}: has no annotation, like 1 pictures in all',
+  )
