@@ -38,7 +38,7 @@ from tests.test_architecture import FLOORS, PROTOCOLS
 
 ROOT = pathlib.Path(__file__).parent.parent
 DOCUMENTS = ['README.md', 'CONTRIBUTING.md', *(f'docs/{p.name}' for p in ROOT.glob('docs/*.md'))]
-TOOLS = ('pip', 'ruff', 'mypy')  # Commands that are not a module of Python.
+TOOLS = ('apt-get', 'pip', 'ruff', 'mypy')  # Commands that are not a module of Python.
 
 # What the slow test appends to a command, by the name of its config, so that it costs little.
 CHEAPER = {

@@ -11,7 +11,12 @@ from scipy import stats
 from perturb import nets
 from perturb.compiled import compiled
 from perturb.errors import UserError
-from perturb.evaluate.randomised_nets import parametrised_layers, randomisations, randomised
+from perturb.evaluate.randomised_nets import (
+  parametrised_layers,
+  randomisations,
+  randomised,
+  randomised_to,
+)
 from perturb.nets.layers import BatchNorm, Conv, Dense, GlobalMean, Relu
 from perturb.nets.network import Layers, Network
 from perturb.nets.preprocessing import PREPROCESSINGS
@@ -71,6 +76,16 @@ def test_a_layer_and_all_above_it_or_it_alone_is_drawn(mode):
     expected = set(LAYERS[: place + 1]) if mode == 'cascading' else {layer}
     assert changed(net, other) == expected
     assert changed(whole, other) == set(LAYERS) - expected  # Drawn as in any other company.
+
+
+@pytest.mark.parametrize('mode', ['cascading', 'independent'])
+def test_a_traced_depth_gives_the_same_networks(mode):
+  net = learned()
+  of = jax.jit(
+    lambda depth: randomised_to(net, depth, 3, mode=mode, statistics='initial').variables
+  )
+  for depth, (_, other) in enumerate(randomisations(net, 3, mode=mode, statistics='initial')):
+    jax.tree.map(np.testing.assert_array_equal, of(depth), other.variables)
 
 
 def test_statistics_of_batches_are_kept_or_begin_again():
