@@ -10,15 +10,22 @@ benchmarks/photographs.py (means; medians of the IoUs and the seconds):
   another    IoU with the mask of another seed, of the image with noise of one grey level, of the
              image shifted by two pixels (the mask shifted back), and saved as JPEG of quality 95;
   agreement  what the solver says of itself, and its rank correlation with the IoU it stands for.
+  wins       on how many photographs the score is at least that of TorchRay's mask.
   to best    how much lower the score is than the best one known, which is kept in
              benchmarks/optimum_best.json: a later run can only raise it. With --best=20 so many
              random starts of `fast` are tried for it.
+
+TorchRay's masks after 800 iterations are recorded in benchmarks/torchray_masks.npz, of the areas
+0.05, 0.1 and 0.2. They are made again by
+
+  python -m benchmarks.optimum --record=peer/bin/python
 """
 
 from collections.abc import Callable, Sequence
 import functools
 import json
 import pathlib
+import tempfile
 import time
 from typing import Any
 
@@ -30,6 +37,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 from skimage.measure import label, perimeter
 
+from benchmarks.peer import Peer
 from benchmarks.photographs import PHOTOGRAPHS, noisy, pixels, recompressed, shifted
 from perturb import nets
 from perturb.methods.extremal import ExtremalResult, extremal_perturbation
@@ -43,8 +51,16 @@ SOLVERS: dict[str, dict[str, Any]] = {
   'fast': {'mode': 'fast'},
   'robust': {'mode': 'robust'},
   'robust, 1 restart': {'mode': 'robust', 'restarts': 1},
+  'thorough': {
+    'mode': 'robust',
+    'iterations': 100,
+    'views': 8,
+    'disc_views': 8,
+  },
   'torchray': {'mode': 'torchray'},
 }
+RECORDED = pathlib.Path(__file__).with_name('torchray_masks.npz')
+RECORDED_AREAS = (0.05, 0.1, 0.2)
 BEST = pathlib.Path(__file__).with_name('optimum_best.json')
 CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
   'noise': noisy,
@@ -56,6 +72,7 @@ ONLY = flags.DEFINE_list('only', ['fast', 'robust'], f'Solvers, of {", ".join(SO
 NAMES = flags.DEFINE_list('photographs', list(PHOTOGRAPHS), 'Which of the photographs.')
 AREAS = flags.DEFINE_list('areas', ['0.05', '0.1', '0.2'], 'Areas.')
 STABLE = flags.DEFINE_boolean('stability', True, 'Also of the changed photographs.')
+RECORD = flags.DEFINE_string('record', '', "Python of TorchRay's environment: its masks.")
 RANDOM = flags.DEFINE_integer('best', 0, 'Random starts of `fast`, for the best known score.')
 OUT = flags.DEFINE_string('out', '', 'File for the figures, as JSON.')
 
@@ -147,6 +164,28 @@ def rows_of(net: Pretrained, solver: str, name: str, areas: Sequence[float]) -> 
   ]
 
 
+def record(net: Pretrained) -> None:
+  """Records TorchRay's masks, as bits."""
+  found = {}
+  with tempfile.TemporaryDirectory() as folder:
+    peer, out = Peer(RECORD.value, 'torchray_peer.py', pathlib.Path(folder)), f'{folder}/masks.npy'
+    for name, photograph in PHOTOGRAPHS.items():
+      x, target = net.preprocess(pixels(name, net.size)), net.class_named(photograph.label)
+      areas = list(RECORDED_AREAS)
+      peer.ask(x[None], do='solve', target=target, areas=areas, steps=800, out=out)
+      found[name] = np.packbits(binary(jnp.asarray(np.load(out)), areas) > 0, axis=-1)
+      print(f'recorded: {name}', flush=True)
+  np.savez_compressed(RECORDED, **found)
+
+
+@functools.cache
+def torchray_scores(name: str) -> dict[float, float]:
+  """Area -> the score of TorchRay's recorded mask."""
+  with np.load(RECORDED, allow_pickle=False) as file:
+    masks = np.unpackbits(file[name], axis=-1)
+  return dict(zip(RECORDED_AREAS, score_of(SEARCHED, name, masks), strict=True))
+
+
 def raise_best(net: Pretrained, rows: Sequence[Row], areas: Sequence[float]) -> dict[str, float]:
   """'photograph area' -> the best score known, from the file, these rows and random starts."""
   known = json.loads(BEST.read_text()) if BEST.exists() else {}
@@ -165,17 +204,30 @@ def raise_best(net: Pretrained, rows: Sequence[Row], areas: Sequence[float]) -> 
 def print_table(rows: Sequence[Row], best: dict[str, float]) -> None:
   """Means over the photographs, a line for each solver and area."""
   kinds = [kind for kind in ('seed', *CHANGES) if kind in rows[0]]
-  head = ['solver', 'area', 'score', 'to best', 'Lite1', 'Lite2', 'pieces', 'perimeter', *kinds]
+  head = [
+    'solver',
+    'area',
+    'score',
+    'wins',
+    'to best',
+    'Lite1',
+    'Lite2',
+    'pieces',
+    'perimeter',
+    *kinds,
+  ]
   print(' | '.join([*head, 'agreement', 'with IoU', 's']))
   for solver, area in dict.fromkeys((row['solver'], row['area']) for row in rows):
     some = [row for row in rows if (row['solver'], row['area']) == (solver, area)]
     mean = {key: float(np.mean([row[key] for row in some])) for key in NUMBERS}
     gap = np.mean([best[f'{row["photograph"]} {area:g}'] - row[SEARCHED] for row in some])
+    theirs = [torchray_scores(row['photograph']).get(area, np.nan) for row in some]
+    wins = np.mean([row[SEARCHED] >= score for row, score in zip(some, theirs, strict=True)])
     stable = [np.mean([row[kind] for kind in kinds]) for row in some] if kinds else []
     said = [row['agreement'] for row in some]
     ranks = spearmanr(said, stable)[0] if stable and np.isfinite(said).all() else np.nan
     print(
-      f'{solver} | {area:g} | {mean[SEARCHED]:.2f} | {gap:.2f} | {mean[OTHERS[0]]:.2f}'
+      f'{solver} | {area:g} | {mean[SEARCHED]:.2f} | {wins:.2f} | {gap:.2f} | {mean[OTHERS[0]]:.2f}'
       f' | {mean[OTHERS[1]]:.2f} | {mean["pieces"]:.1f} | {mean["perimeter"]:.0f} | '
       + ' | '.join(f'{np.median([row[kind] for row in some]):.2f}' for kind in kinds)
       + f' | {mean["agreement"]:.2f} | {ranks:.2f} | {np.median([r["seconds"] for r in some]):.1f}'
@@ -185,6 +237,9 @@ def print_table(rows: Sequence[Row], best: dict[str, float]) -> None:
 def main(_: Sequence[str]) -> None:
   areas = [float(area) for area in AREAS.value]
   net = nets.load(SEARCHED)
+  if RECORD.value:
+    record(net)
+    return
   rows: list[Row] = []
   for solver in ONLY.value:
     solved(net, NAMES.value[0], areas, SOLVERS[solver])  # Compiles.
