@@ -13,6 +13,8 @@ def get_config() -> ml_collections.ConfigDict:
     {
       'iterations': 36,  # Steps of Adam, of each search.
       'learning_rate': 0.05,
+      'views': 2,  # Random views of the image that each step sees.
+      'disc_views': 4,  # Views in which each disc is tried.
       'searches': 2,  # From where discs of the area score best.
       'restarts': 0,  # More searches, from uniform masks.
       'mirror': True,  # Half of the views are mirrored; False for digits and letters.
