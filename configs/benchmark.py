@@ -48,6 +48,7 @@ def add_metrics(config: ml_collections.ConfigDict) -> None:
   config.top = 0
   config.mode = 'paper'  # Of the pointing game; 'torchray': as the authors' released code.
   config.tolerance = 15  # Of the pointing game, in pixels of the picture.
+  config.smooth = 0.0  # Sigma of a blur before that, as a share of the shorter side; 0: none.
   config.threshold = 'value'  # Of the localisation: 'value', 'energy' or 'mean'.
   config.steps = 64  # Of the deletion and insertion curves; RISE's 224 pixels a step are 224.
   config.fill = 'constant'  # What deleted pixels become: 'constant', 'blur' or 'road'.

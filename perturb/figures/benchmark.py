@@ -73,7 +73,7 @@ def ranking(methods: Sequence[str], scores: Sequence[Scores]) -> Figure:
       axes.grid(axis='y', linewidth=0.3, color='#dee2e6')
       axes.set_axisbelow(True)
       axes.locator_params(axis='x', nbins=3)
-      axes.set_title(score.title, fontsize=7, pad=13)
+      axes.set_title(score.title, fontsize=7, pad=10.5)
       axes.text(
         *(0.5, 1.0), score.hint, fontsize=5.5, color=GREY, ha='center', va='bottom',
         transform=axes.transAxes,

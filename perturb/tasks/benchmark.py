@@ -31,9 +31,10 @@ from perturb.tasks.checks import FREE, check_least, check_methods, check_run
 from perturb.tasks.measure import measure
 from perturb.tasks.metric_tables import draw, tabulate
 from perturb.tasks.metrics import METRICS, Asked
+from perturb.tasks.scores import write_scores
 
 # What changes the tables, and nothing that is stored.
-OF_TABLES = ('mode', 'tolerance', 'threshold', 'top', 'resamples')
+OF_TABLES = ('mode', 'tolerance', 'smooth', 'threshold', 'top', 'resamples')
 
 
 def _check(config: ml_collections.ConfigDict, adopted: Sequence[Adopted]) -> None:
@@ -41,7 +42,7 @@ def _check(config: ml_collections.ConfigDict, adopted: Sequence[Adopted]) -> Non
     check_methods(config)
   else:
     check_run(config)
-  check_least(config, tolerance=0, top=0, steps=2, depths=2, resamples=1)
+  check_least(config, tolerance=0, smooth=0, top=0, steps=2, depths=2, resamples=1)
   check_choice('config.mode', config.mode, get_args(Mode))
   check_choice('config.threshold', config.threshold, tuple(GRIDS))
   check_choice('config.fill', config.fill, get_args(Fill))
@@ -160,11 +161,12 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
       adopt(folder.path, adopted)
     devices.barrier('heatmaps are adopted')
   outcome = Run(plan.experiment, dataset, config, folder.path)()
-  names = outcome.done()
+  names, rows = outcome.done(), list[dict[str, Any]]()
   if names and jax.process_index() == 0:
     stored = Results(folder.path)
+    rows = write_scores(net, folder, names, stored)
     shown = shown_pictures(net, dataset, names[: config.figures], config, stored)
     heatmap_files.write_heatmaps(folder, list(config.methods), outcome, stored, shown)
     numbers = measure(names, plan.asked, stored, dataset, net, config)
     draw(folder, plan.asked, numbers, tabulate(folder, plan.asked, numbers))
-  return sum_up(folder, outcome)
+  return sum_up(folder, outcome, rows)

@@ -18,7 +18,7 @@ from perturb.evaluate.pointing import pointing_game
 from perturb.evaluate.randomised_nets import parametrised_layers, randomised_to
 from perturb.evaluate.sensitivity import class_sensitivity
 from perturb.nets import Pretrained
-from perturb.ops.heatmaps import spearman
+from perturb.ops.heatmaps import smooth, spearman
 from perturb.run.experiment import Share, Step
 from perturb.store.arrays import Field
 
@@ -144,8 +144,11 @@ def step_of(
 
 
 def _pointing(block: Block) -> dict[str, np.ndarray]:
+  heatmaps = block.heatmaps
+  if block.config.smooth:
+    heatmaps = np.asarray(smooth(jnp.asarray(heatmaps), block.config.smooth))
   hits = pointing_game(
-    block.heatmaps,
+    heatmaps,
     [view.mask for view in block.views],
     tolerance=block.config.tolerance,
     mode=block.config.mode,
@@ -316,7 +319,9 @@ METRICS: dict[str, Metric] = {
     stored_fields,
     _sanity_step,
     curves=(
-      Curve('sanity_curve', 'Weights drawn anew', 'layers from the top (%)', 'rank correlation'),
+      Curve(
+        'sanity_curve', 'Weights drawn anew', 'layers below the top one (%)', 'rank correlation'
+      ),
     ),
   ),
 }

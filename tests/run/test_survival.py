@@ -153,6 +153,14 @@ MANY_STEPS = {
     '--config.steps=2',
     '--config.figures=2',
   ],
+  'benchmark': [
+    '--config.target=',
+    "--config.methods=('gradient',)",
+    "--config.metrics=('deletion', 'class_sensitivity')",
+    '--config.steps=4',
+    '--config.resamples=50',
+    '--config.figures=2',
+  ],
 }
 
 
