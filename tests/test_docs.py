@@ -247,7 +247,9 @@ TABLES = {  # File and tasks, as docs/tables.md names them -> the columns.
   'scores.csv of heatmaps, compare and benchmark': scores.SCORES,
   'scores.csv of channels': channels.SCORES,
   'classes.csv of channels': channels.CLASSES,
-  'timings.csv of compare, minimal_boxes, parts, representativeness and benchmark': heatmap_files.TIMINGS,
+  'timings.csv of benchmark, compare, minimal_boxes, parts and representativeness': (
+    heatmap_files.TIMINGS
+  ),
   'representativeness.csv': representativeness.HEADER,
   'boxes.csv of minimal_boxes': minimal_boxes.BOXES,
   'interrogation.csv of box': box.HEADER,
