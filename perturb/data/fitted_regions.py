@@ -1,8 +1,9 @@
-"""Boxes and masks of pictures that are fitted to the size of a network."""
+"""Boxes, masks and heatmaps of pictures that are fitted to the size of a network."""
 
 import itertools
 
 import numpy as np
+from PIL import Image
 
 from perturb.data.fitting import Fit, place_fitted
 
@@ -69,6 +70,28 @@ def fitted_mask(
   else:
     shares = _averages(_averages(mask.T, columns).T, rows)
   return shares >= 0.5 - _ROUNDING
+
+
+def fitted_heatmap(
+  heatmap: np.ndarray,
+  *,
+  size: int,
+  fit: Fit = 'crop',
+  multiple: int = 1,
+  place: str = 'the picture',
+) -> np.ndarray:
+  """A heatmap of a picture, `[h, w]`, once the picture is fitted; see `fitted_boxes`.
+
+  Returns:
+    float32 `[H, W]`, bilinear and antialiased.
+
+  Raises:
+    ImageError: as `fitted_boxes`.
+  """
+  height, width = heatmap.shape
+  placed = place_fitted(width, height, size=size, fit=fit, multiple=multiple, place=place)
+  image = Image.fromarray(np.asarray(heatmap, np.float32))
+  return np.asarray(image.resize(placed.scaled, Image.Resampling.BILINEAR).crop(placed.box))
 
 
 def _averages(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

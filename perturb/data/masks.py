@@ -1,15 +1,18 @@
 """Pictures with masks beside them, a picture file each."""
 
+from collections.abc import Sequence
 import csv
 import functools
 import pathlib
+
+import numpy as np
 
 from perturb.data.images import may_be_picture
 from perturb.data.pairs import Pair, of_pairs
 from perturb.data.records import Dataset
 from perturb.data.regions import Region, masked_region
 from perturb.data.stored import open_mask
-from perturb.errors import UserError
+from perturb.errors import ImageError, UserError
 
 TABLE = 'labels.csv'
 COLUMNS = ('image', 'class', 'mask')
@@ -22,7 +25,8 @@ def open_masks(folder: str) -> Dataset:
 
   A mask is one of the upright picture. There are three layouts, the first that fits is taken:
     - `labels.csv` with the columns image, class, mask: an item a line; paths are in the folder; the
-      class may be empty. Lines with the same image are categories of one picture.
+      class may be empty. Lines with the same image are categories of one picture; those with the
+      same class too are parts of one item.
     - `images/CLASS/NAME.jpg`, `masks/CLASS/NAME.png`: a picture for each item.
     - `NAME.jpg`, `masks/NAME.png`: pictures without classes.
 
@@ -42,13 +46,16 @@ def open_masks(folder: str) -> Dataset:
   shown: dict[pathlib.Path, set[str]] = {}
   for image, category, _ in rows:
     shown.setdefault(image, set()).add(category)
-  pairs = []
+  masks: dict[tuple[pathlib.Path, str], list[pathlib.Path]] = {}
   for image, category, mask in rows:
     missing = next((path for path in (image, mask) if not path.is_file()), None)
     if missing:
       problems.append(f'{missing}: no such file, but {root / TABLE} names it')
       continue
-    region = functools.partial(_region, image, mask, bool(shown[image] - {category, ''}))
+    masks.setdefault((image, category), []).append(mask)
+  pairs = []
+  for (image, category), of_pair in masks.items():
+    region = functools.partial(_region, image, of_pair, bool(shown[image] - {category, ''}))
     pairs.append(Pair(str(image), category, region))
   categories = sorted({pair.category for pair in pairs} - {''})
   return of_pairs(pairs, categories, problems, f'masks:{folder}')
@@ -95,6 +102,10 @@ def _rows_beside(
   ]
 
 
-def _region(image: pathlib.Path, mask: pathlib.Path, others: bool) -> Region:
-  inside = open_mask(str(mask), str(mask))
+def _region(image: pathlib.Path, masks: Sequence[pathlib.Path], others: bool) -> Region:
+  found = [open_mask(str(mask), str(mask)) for mask in masks]
+  for mask, inside in zip(masks, found, strict=True):
+    if inside.shape != found[0].shape:
+      raise ImageError(f'{mask}: is of another size than {masks[0]}')
+  inside = np.any(found, axis=0)
   return masked_region(str(image), str(image), inside, others=others)

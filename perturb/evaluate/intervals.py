@@ -92,6 +92,9 @@ def _ends(
   found = np.asarray(means, np.float64) + middle
   if mode == 'torchray':
     found = found * np.asarray(present) / count
+  # A mean of values lies among them, but for the rounding of float32.
+  least = min(values.min(), 0) if mode == 'torchray' else values.min()
+  found = np.clip(found, least, values.max())
   low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
   return float(low), float(high)
 

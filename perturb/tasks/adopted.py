@@ -3,25 +3,26 @@
 from collections.abc import Callable, Iterator, Sequence
 import functools
 import json
+import os
 import pathlib
 import sys
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
 from perturb.errors import UserError
 from perturb.nets import Pretrained
-from perturb.ops.heatmaps import resize
 from perturb.run.experiment import Share, Step
 from perturb.run.steps import heatmap_field, step_name, wrong_heatmap
-from perturb.store.arrays import DONE
+from perturb.store import files
+from perturb.store.arrays import DONE, Group
 from perturb.store.explanations import Explanations
 from perturb.store.manifest import group_shape
 from perturb.store.results import Results, manifest_of, results_group, timings_group
 
 ENDINGS = ('.npy', '.png')
+ORIGINS = 'origins.json'  # Of a workdir: method -> where its heatmaps come from.
 
 
 class Adopted(NamedTuple):
@@ -31,11 +32,14 @@ class Adopted(NamedTuple):
     name: of the method, in results and files.
     place: where they come from.
     read: name of an image -> `[h, w]`, or None where there is none.
+    explained: name of an image -> the class explained, and CRC-32 of the pixels that were; None
+      where that is not known.
   """
 
   name: str
   place: str
   read: Callable[[str], np.ndarray | None]
+  explained: Callable[[str], tuple[int, int] | None] = lambda _: None
 
 
 def adopted_heatmaps(places: str) -> list[Adopted]:
@@ -78,13 +82,18 @@ def _of(place: str) -> Iterator[Adopted]:
 def _of_run(folder: pathlib.Path) -> Iterator[Adopted]:
   config, stored = json.loads((folder / 'config.json').read_text()), Results(folder)
   task = config.get('task')
+
+  def explained(image: str) -> tuple[int, int]:
+    target, digest = (int(stored.field(image, field)) for field in ('target', 'digest'))
+    return target, digest
+
   if task == 'extremal':
     masks = Explanations(folder)
 
     def summed(image: str) -> np.ndarray | None:
       return np.asarray(masks[image].heatmap[0]) if image in masks else None
 
-    yield Adopted(step_name(folder.name), str(folder), summed)
+    yield Adopted(step_name(folder.name), str(folder), summed, explained)
     return
   steps = {'heatmap': step_name(config['method'])} if task == 'heatmaps' else {}
   for method in () if steps else config.get('methods', ()):
@@ -98,7 +107,7 @@ def _of_run(folder: pathlib.Path) -> Iterator[Adopted]:
       done = image in stored and int(stored.field(image, status)) == DONE
       return stored.field(image, field) if done else None
 
-    yield Adopted(name, str(folder), read)
+    yield Adopted(name, str(folder), read, explained)
 
 
 def _of_file(folder: pathlib.Path, image: str) -> np.ndarray | None:
@@ -122,16 +131,50 @@ def adopted_step(one: Adopted) -> Step:
   return Step(explain, heatmap_field, wrong_heatmap, one.name, needs=('target',), compiled=False)
 
 
-def adopt(workdir: pathlib.Path, found: Sequence[Adopted]) -> None:
-  """Stores heatmaps that a workdir does not have yet; what cannot be read is named on stderr.
+def check_origins(workdir: pathlib.Path, computed: Sequence[str], found: Sequence[Adopted]) -> None:
+  """Refuses heatmaps of one name from two places, and says where those of a workdir come from.
 
   Args:
-    workdir: of the run; its images have their places.
-    found: the heatmaps; one of another size than its image is resized.
+    workdir: of the run.
+    computed: the methods whose heatmaps the run computes.
+    found: those of another origin.
+
+  Raises:
+    UserError: for a name under which the workdir holds others.
+  """
+  path = workdir / ORIGINS
+  known = json.loads(path.read_text()) if path.exists() else {}
+  here = dict.fromkeys(computed, '') | {one.name: os.path.abspath(one.place) for one in found}
+  for name, place in here.items():
+    if known.get(name, place) != place:
+      raise UserError(
+        f'{workdir}: holds heatmaps of {name!r} {_said(known[name])}, and these are '
+        f'{_said(place)}; rename the folder, or use another workdir'
+      )
+  files.write_atomically(path, (json.dumps(known | here, indent=2) + '\n').encode())
+
+
+def _said(place: str) -> str:
+  return f'from {place}' if place else 'computed by the run'
+
+
+def adopt(
+  workdir: pathlib.Path,
+  found: Sequence[Adopted],
+  fitted: Callable[[str, np.ndarray, tuple[int, int]], np.ndarray],
+) -> None:
+  """Stores heatmaps that a workdir does not have yet; what does not fit is named on stderr.
+
+  Args:
+    workdir: of the run; the classes of its images are known.
+    found: the heatmaps.
+    fitted: (name of an image, heatmap, (H, W) of the image) -> the heatmap of that size.
   """
   for image, entry in manifest_of(workdir).entries.items():
     group, timings = results_group(workdir, entry.group), timings_group(workdir, entry.group)
     rows = np.array([entry.row])
+    if group.read('status', rows)[0] != DONE:
+      continue
     for one in found:
       if group.read(f'{one.name}/status', rows)[0] == DONE:
         continue
@@ -139,12 +182,31 @@ def adopt(workdir: pathlib.Path, found: Sequence[Adopted]) -> None:
         values = one.read(image)
         if values is None:
           continue
-        if values.ndim != 2:
-          raise UserError(f'{one.place}: {image} has the shape {values.shape}; a heatmap is [h, w]')
+        _check(one, image, values, group, rows)
+        heatmap = fitted(image, values, group_shape(entry.group))
       except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         continue
-      heatmap = resize(jnp.asarray(values, jnp.float32), group_shape(entry.group))
       timings.write(rows, {f'{one.name}/seconds': np.float32(np.nan)})
-      stored = {f'{one.name}/heatmap': np.asarray(heatmap)[None], f'{one.name}/status': DONE}
+      stored = {f'{one.name}/heatmap': heatmap[None], f'{one.name}/status': DONE}
       group.write(rows, stored)
+
+
+def _check(one: Adopted, image: str, values: np.ndarray, group: Group, rows: np.ndarray) -> None:
+  """Refuses what is no heatmap of an image, or of another class or picture."""
+  if values.ndim != 2:
+    raise UserError(f'{one.place}: {image} has the shape {values.shape}; a heatmap is [h, w]')
+  explained = one.explained(image)
+  if explained is None:
+    return
+  target, digest = (int(group.read(field, rows)[0]) for field in ('target', 'digest'))
+  if explained[0] != target:
+    raise UserError(
+      f'{one.place}: {image} is explained for the class {explained[0]}, and here it is {target}; '
+      'set config.target alike'
+    )
+  if explained[1] != digest:
+    raise UserError(
+      f'{one.place}: {image} was another picture, or fitted otherwise; set config.images, '
+      'config.fit and the size of the network alike'
+    )

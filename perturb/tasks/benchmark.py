@@ -1,32 +1,44 @@
 """The task of configs/benchmark.py and the protocols: methods x metrics on one dataset."""
 
 from collections.abc import Sequence
+import dataclasses
+import sys
 from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 
 from perturb.data.datasets import Dataset
+from perturb.data.fitted_regions import fitted_heatmap
 from perturb.errors import UserError, check_choice
 from perturb.evaluate.deletion import Fill
 from perturb.evaluate.localisation import GRIDS
 from perturb.evaluate.pointing import Mode
 from perturb.methods.registry import method_named
 from perturb.nets import Pretrained
+from perturb.ops.heatmaps import resize
 from perturb.run import devices
 from perturb.run.experiment import Experiment, Share, Step
 from perturb.run.labels import targets_of
 from perturb.run.layout import place_images
-from perturb.run.loop import Run
+from perturb.run.loop import Outcome, Run
 from perturb.run.shown import shown_pictures
-from perturb.run.steps import heatmap, heatmap_field, prediction, step_name
+from perturb.run.steps import ON_THE_HOST, heatmap, heatmap_field, prediction, step_name
 from perturb.run.subjects import dataset_of, load_network, options_of, references_of
 from perturb.run.summary import sum_up
+from perturb.store import failures, files
 from perturb.store.results import RESULTS, Results
 from perturb.store.workdir import Workdir
 from perturb.tasks import heatmap_files
-from perturb.tasks.adopted import Adopted, adopt, adopted_heatmaps, adopted_step
+from perturb.tasks.adopted import (
+  Adopted,
+  adopt,
+  adopted_heatmaps,
+  adopted_step,
+  check_origins,
+)
 from perturb.tasks.checks import FREE, check_least, check_methods, check_run
 from perturb.tasks.measure import measure
 from perturb.tasks.metric_tables import draw, tabulate
@@ -62,7 +74,7 @@ def _centre(share: Share) -> jax.Array:
   """Highest in the middle of each image, `[n, H, W]`."""
   n, height, width = share['x'].shape[:3]
   down, across = ((jnp.arange(side) + 0.5) / side - 0.5 for side in (height, width))
-  return jnp.broadcast_to(-jnp.hypot(down[:, None], across), (n, height, width))
+  return jnp.broadcast_to(1 - jnp.hypot(down[:, None], across), (n, height, width))
 
 
 def _noise(share: Share) -> jax.Array:
@@ -119,13 +131,13 @@ def _plan(
     def method(f: Any, x: Any, target: Any, function=function, given=given) -> jax.Array:
       return function(f, x, target, **given)
 
-    asked.append(Asked(step_name(name), title, method, config))
+    asked.append(Asked(step_name(name), title, method, name not in ON_THE_HOST, config))
     steps.append(heatmap(name, given))
   for one in adopted:
-    asked.append(Asked(one.name, one.name, None, config))
+    asked.append(Asked(one.name, one.name, None, True, config))
     steps.append(adopted_step(one))
   for name in config.baselines:
-    asked.append(Asked(name, BASELINES[name][0], None, config))
+    asked.append(Asked(name, BASELINES[name][0], None, True, config))
     steps.append(_baseline(name))
   for metric in config.metrics:
     make = METRICS[metric].step
@@ -155,11 +167,10 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   plan = _plan(net, dataset, config, adopted)
   free = (*FREE, 'methods', 'metrics', 'baselines', 'heatmaps', *OF_TABLES)
   folder = Workdir(workdir, config, [RESULTS, heatmap_files.FOLDER], free=free)
+  if jax.process_index() == 0:
+    check_origins(folder.path, [step_name(name) for name in config.methods], adopted)
   if adopted:
-    if jax.process_index() == 0:
-      place_images(folder.path, dataset, plan.experiment, config, lambda *_: None)
-      adopt(folder.path, adopted)
-    devices.barrier('heatmaps are adopted')
+    _adopt(folder, plan.experiment, dataset, adopted)
   outcome = Run(plan.experiment, dataset, config, folder.path)()
   names, rows = outcome.done(), list[dict[str, Any]]()
   if names and jax.process_index() == 0:
@@ -169,4 +180,41 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
     heatmap_files.write_heatmaps(folder, list(config.methods), outcome, stored, shown)
     numbers = measure(names, plan.asked, stored, dataset, net, config)
     draw(folder, plan.asked, numbers, tabulate(folder, plan.asked, numbers))
+    outcome = _with_failures(folder, outcome, numbers.problems)
   return sum_up(folder, outcome, rows)
+
+
+def _adopt(
+  folder: Workdir, experiment: Experiment, dataset: Dataset, adopted: Sequence[Adopted]
+) -> None:
+  """Takes heatmaps of another origin into the store, once the class of each image is known."""
+  first = dataclasses.replace(experiment, steps=experiment.steps[:1])
+  Run(first, dataset, folder.config, folder.path)()
+  config, index = folder.config, {source.name: i for i, source in enumerate(dataset.sources)}
+
+  def fitted(image: str, heatmap: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """As the picture, if it has the picture's size; else it is one of what the network saw."""
+    height, width = heatmap.shape
+    if (height, width) != size and dataset.size(index[image]) == (width, height):
+      more = {'fit': config.fit, 'multiple': config.get('multiple', 1)}
+      return fitted_heatmap(heatmap, size=experiment.net.size, **more)
+    return np.asarray(resize(jnp.asarray(heatmap, jnp.float32), size))
+
+  if jax.process_index() == 0:
+    place_images(folder.path, dataset, experiment, config, lambda *_: None)
+    adopt(folder.path, adopted, fitted)
+  devices.barrier('heatmaps are adopted')
+
+
+def _with_failures(
+  folder: Workdir, outcome: Outcome, problems: Sequence[tuple[str, str, str]]
+) -> Outcome:
+  """What a run has come to, with the images whose annotation cannot be read."""
+  path = folder.path / 'failures.csv'
+  rows = files.read_table(path) if path.exists() else []
+  for name, place, reason in problems:
+    print(f'error: {reason}', file=sys.stderr)
+    rows.append((name, place, 'annotation', reason))
+  if problems:
+    files.write_table(path, failures.HEADER, rows)
+  return outcome._replace(failed=outcome.failed + len(problems))

@@ -1,24 +1,22 @@
 """The numbers of a benchmark, from the stored heatmaps: some images at a time."""
 
 from collections.abc import Iterator, Sequence
-import sys
+import pathlib
 from typing import NamedTuple
+import zlib
 
 import ml_collections
 import numpy as np
 
 from perturb.data.datasets import Dataset
-from perturb.data.fitted_regions import fitted_boxes, fitted_mask
-from perturb.data.fitting import keeps_all
-from perturb.errors import ImageError
 from perturb.nets import Pretrained
 from perturb.store.arrays import DONE, Group
 from perturb.store.manifest import names_by_row
 from perturb.store.results import Results
-from perturb.tasks.metrics import METRICS, Asked, Block, View
+from perturb.tasks.metrics import METRICS, Asked, Block
+from perturb.tasks.views import Views
 
 AT_ONCE = 64  # Images.
-_ROWS_FIRST = [1, 0, 3, 2]  # (left, top, right, bottom) as (top, left, bottom, right).
 
 
 class Numbers(NamedTuple):
@@ -26,17 +24,21 @@ class Numbers(NamedTuple):
 
   Attributes:
     names: of the images `[N]`.
-    classes: of each, the class explained `[N]`.
+    classes: of each, its label in the dataset, or the class explained where that has none `[N]`.
+    class_count: of all such classes.
     pictures: of each, the number of its picture `[N]`: several may be of one picture.
     columns: column -> name of a method -> `[N]`; NaN where an image has none.
     curves: (metric, name of a method) -> what its columns come from, by name: `[N, ...]`.
+    problems: (name, place, reason) of the images whose annotation cannot be read.
   """
 
   names: list[str]
   classes: np.ndarray
+  class_count: int
   pictures: np.ndarray
   columns: dict[str, dict[str, np.ndarray]]
   curves: dict[tuple[str, str], dict[str, np.ndarray]]
+  problems: list[tuple[str, str, str]]
 
 
 def measure(
@@ -57,13 +59,14 @@ def measure(
     net: the network, whose size the pictures were fitted to.
     config: of the run.
   """
-  views = _Views(dataset, net, config)
+  views = Views(dataset, net, config)
+  annotated = any(METRICS[metric].annotated for metric in config.metrics)
   order = {name: i for i, name in enumerate(names)}
   found = dict[tuple[str, str], dict[str, np.ndarray]]()
   for group, rows in _blocks(names, stored):
     at = [order[name] for name in rows.values()]
     known = group.read('rank', list(rows)) <= (config.top or np.inf)
-    seen = [views.of(name) for name in rows.values()] if views.needed else []
+    seen = [views.of(name) for name in rows.values()] if annotated else []
     marked = np.array([view.mask.any() for view in seen])
     for one in asked:
       heatmaps = group.read(one.source, list(rows))
@@ -80,16 +83,35 @@ def measure(
             into[name] = np.full((len(names), *values.shape[1:]), np.nan, np.float32)
           counts = (done & has).reshape(-1, *[1] * (values.ndim - 1))
           into[name][at] = np.where(counts, values, np.nan)
-  finished = {key: METRICS[key[0]].finish(numbers) for key, numbers in found.items()}
-  columns = {
-    column: {one.name: f[column] for one in asked if (f := finished.get((metric, one.name)))}
-    for metric in config.metrics
-    for column in METRICS[metric].columns
-  }
-  targets = [int(target) for _, target in stored.columns(names, ['target'])]
   places = {source.name: source.place for source in dataset.sources}
   pictures = np.unique([places[name] for name in names], return_inverse=True)[1]
-  return Numbers(list(names), np.asarray(targets), pictures, columns, found)
+  held_out = np.array([_chooses(places[name]) for name in names])
+  finished = {key: METRICS[key[0]].finish(numbers, held_out) for key, numbers in found.items()}
+  columns = {
+    column: {
+      one.name: _once(f[column], pictures) if about.of_picture else f[column]
+      for one in asked
+      if (f := finished.get((metric, one.name)))
+    }
+    for metric in config.metrics
+    for column, about in METRICS[metric].columns.items()
+  }
+  labelled = bool(dataset.class_names)
+  classes = [int(row[1]) for row in stored.columns(names, ['label' if labelled else 'target'])]
+  count = len(dataset.class_names if labelled else net.class_names)
+  return Numbers(list(names), np.asarray(classes), count, pictures, columns, found, views.problems)
+
+
+def _chooses(place: str) -> bool:
+  """Whether a picture is of the half that chooses thresholds: by its file's name, for good."""
+  return zlib.crc32(pathlib.PurePath(place).name.encode()) % 2 == 0
+
+
+def _once(values: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+  """Numbers `[N]` that depend on the picture alone, each picture's first one."""
+  first = np.zeros(len(values), bool)
+  first[np.unique(pictures, return_index=True)[1]] = True
+  return np.where(first, values, np.nan)
 
 
 def _blocks(names: Sequence[str], stored: Results) -> Iterator[tuple[Group, dict[int, str]]]:
@@ -113,30 +135,3 @@ def _fields(
     return None, np.zeros(len(rows), bool)
   fields = {name: group.read(step.stored(name), rows) for name in step.fields((0, 0))}
   return fields, group.read(step.stored('status'), rows) == DONE
-
-
-class _Views:
-  """Where the objects are, as heatmaps see them.
-
-  Where a fit keeps all of a picture, heatmaps are compared at the size of the picture; else what it
-  cuts off does not count, and they are compared as the network saw it.
-  """
-
-  def __init__(self, dataset: Dataset, net: Pretrained, config: ml_collections.ConfigDict):
-    self.needed = any(METRICS[metric].annotated for metric in config.metrics)
-    self._dataset = dataset
-    self._index = {source.name: i for i, source in enumerate(dataset.sources)}
-    self._fit = {'size': net.size, 'fit': config.fit, 'multiple': config.get('multiple', 1)}
-
-  def of(self, name: str) -> View:
-    """What is marked in an image; where that cannot be read, it is said, and nothing is."""
-    try:
-      region = self._dataset.region(self._index[name])
-      mask = region.mask()
-    except ImageError as error:
-      print(f'not measured: {error}', file=sys.stderr)
-      return View(np.zeros((1, 1), bool), np.zeros((0, 4)), False)
-    if keeps_all(*region.size, **self._fit):
-      return View(mask, region.boxes[:, _ROWS_FIRST], region.difficult)
-    boxes = fitted_boxes(region.boxes, *region.size, **self._fit)[:, _ROWS_FIRST]
-    return View(fitted_mask(mask, **self._fit), boxes, region.difficult)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from perturb.console import format_table
-from perturb.evaluate.intervals import Interval, class_mean_interval, mean_interval, paired_interval
+from perturb.evaluate.class_means import Mode
+from perturb.evaluate.intervals import Interval, class_mean_interval, mean_interval
 from perturb.figures import benchmark as figures
 from perturb.figures.style import png
 from perturb.store import files
@@ -31,12 +32,15 @@ class Summary:
   Args:
     numbers: of each image.
     columns: by name.
+    mode: of the means over classes.
     resamples: of the bootstrap.
     seed: of the bootstrap.
   """
 
-  def __init__(self, numbers: Numbers, columns: dict[str, Column], resamples: int, seed: int):
-    self._numbers = numbers
+  def __init__(
+    self, numbers: Numbers, columns: dict[str, Column], mode: Mode, resamples: int, seed: int
+  ):
+    self._numbers, self._mode = numbers, mode
     self._more: dict[str, Any] = {'resamples': resamples, 'key': seed}
     self.means = {
       (column, method): self._interval(one, values)
@@ -45,21 +49,23 @@ class Summary:
     }
 
   def _interval(self, column: Column, values: np.ndarray) -> Interval:
-    images = self._numbers.pictures
+    numbers = self._numbers
     if column.by_class:
-      classes, count = self._numbers.classes, int(self._numbers.classes.max()) + 1
-      return class_mean_interval(values, classes, count, images=images, **self._more)
-    return mean_interval(values, images=images, **self._more)
+      return class_mean_interval(
+        values, numbers.classes, numbers.class_count, mode=self._mode, images=numbers.pictures,
+        **self._more,
+      )  # fmt: skip
+    return mean_interval(values, images=numbers.pictures, **self._more)
 
-  def differences(self, column: str) -> Iterator[tuple[str, str, Interval]]:
+  def of(self, name: str) -> list[Interval]:
+    """The means of all methods."""
+    return [interval for (column, _), interval in self.means.items() if column == name]
+
+  def differences(self, name: str, column: Column) -> Iterator[tuple[str, str, Interval]]:
     """(method, other, the mean of their paired differences), of each two."""
-    found = self._numbers.columns[column]
+    found = self._numbers.columns[name]
     for one, other in itertools.combinations(found, 2):
-      yield (
-        one,
-        other,
-        paired_interval(found[one], found[other], images=self._numbers.pictures, **self._more),
-      )
+      yield one, other, self._interval(column, found[one] - found[other])
 
 
 def tabulate(folder: Workdir, asked: Sequence[Asked], numbers: Numbers) -> Summary:
@@ -70,7 +76,7 @@ def tabulate(folder: Workdir, asked: Sequence[Asked], numbers: Numbers) -> Summa
   """
   config = folder.config
   columns = columns_of(config.metrics)
-  summary = Summary(numbers, columns, config.resamples, config.seed)
+  summary = Summary(numbers, columns, config.mode, config.resamples, config.seed)
   _write_each(folder, asked, numbers, list(columns))
   rows = [
     (column, method, *_digits(i.mean, i.low, i.high), i.used, i.left_out)
@@ -79,13 +85,14 @@ def tabulate(folder: Workdir, asked: Sequence[Asked], numbers: Numbers) -> Summa
   files.write_table(folder.path / 'benchmark.csv', SUMMARY, rows)
   pairs = [
     (column, one, other, *_digits(i.mean, i.low, i.high), i.used)
-    for column in columns
-    for one, other, i in summary.differences(column)
+    for column, about in columns.items()
+    for one, other, i in summary.differences(column, about)
   ]
   files.write_table(folder.path / 'differences.csv', DIFFERENCES, pairs)
+  most = {column: max(i.used for i in summary.of(column)) for column in columns}
   header = ('method', *(f'{one.title} ({one.hint})' for one in columns.values()))
   table = [
-    (one.title, *(_cell(summary.means.get((column, one.name))) for column in columns))
+    (one.title, *(_cell(summary.means.get((column, one.name)), most[column]) for column in columns))
     for one in asked
   ]
   folder.write('benchmark.md', _markdown(header, table))
@@ -110,10 +117,12 @@ def _digits(*values: float) -> Iterator[str]:
   return (f'{value:.6g}' for value in values)
 
 
-def _cell(interval: Interval | None) -> str:
+def _cell(interval: Interval | None, most: int) -> str:
+  """The mean and half its interval; of how many images, where others have more."""
   if interval is None or not interval.used:
     return ''
-  return f'{interval.mean:.3f} ± {(interval.high - interval.low) / 2:.3f}'
+  of = f' ({interval.used} of {most})' if interval.used < most else ''
+  return f'{interval.mean:.3f} ± {(interval.high - interval.low) / 2:.3f}{of}'
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

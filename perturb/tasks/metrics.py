@@ -1,6 +1,7 @@
 """The metrics of the benchmarks: what is computed of a heatmap, and how the numbers are read."""
 
 from collections.abc import Callable, Mapping, Sequence
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -31,12 +32,14 @@ class Column(NamedTuple):
     best: 'more', 'less' or 'zero', which is better.
     hint: of what it is, and which way is better.
     by_class: whether the mean is one over the classes' means, as in the pointing game.
+    of_picture: whether it is the same for every class of a picture, which then counts once.
   """
 
   title: str
   best: str
   hint: str
   by_class: bool = False
+  of_picture: bool = False
 
 
 class Curve(NamedTuple):
@@ -63,12 +66,14 @@ class Asked(NamedTuple):
     name: in results and files.
     title: what a figure calls it.
     method: (f, x, target) -> heatmaps; None where there are only heatmaps of another origin.
+    compiled: whether the method can be.
     config: of the run.
   """
 
   name: str
   title: str
   method: Method | None
+  compiled: bool
   config: ml_collections.ConfigDict
 
   @property
@@ -84,11 +89,13 @@ class View(NamedTuple):
     mask: bool `[H, W]`, the object.
     boxes: `[n, 4]`, around its instances: (top, left, bottom, right), the last two excluded.
     difficult: whether the object is small and another class is there too.
+    scale: pixels of the view a pixel of the picture.
   """
 
   mask: np.ndarray
   boxes: np.ndarray
   difficult: bool
+  scale: float
 
 
 class Block(NamedTuple):
@@ -116,7 +123,8 @@ class Metric(NamedTuple):
     step: what asks the network, and what it stores; None where the heatmap says all. It gives None
       for a method that cannot be measured by it.
     annotated: whether it needs to know where the object is.
-    finish: from the numbers of all images to the columns, `[N]` each; NaN where an image has none.
+    finish: from the numbers of all images, and which half chooses what is chosen (bool `[N]`), to
+      the columns, `[N]` each; NaN where an image has none.
     curves: those of its numbers that are curves.
   """
 
@@ -124,7 +132,7 @@ class Metric(NamedTuple):
   numbers: Callable[[Block], dict[str, np.ndarray]]
   step: Callable[[Asked], Step | None] | None = None
   annotated: bool = False
-  finish: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = lambda numbers: numbers
+  finish: Callable[[dict[str, np.ndarray], np.ndarray], dict[str, np.ndarray]] = lambda n, _: n
   curves: tuple[Curve, ...] = ()
 
 
@@ -143,16 +151,23 @@ def step_of(
   return Step(explain, fields, name=f'{asked.name}_{metric}', needs=('target', asked.source))
 
 
+def _that_calls(asked: Asked, step: Step) -> Step:
+  """A step that calls the method, which may not be one that can be compiled."""
+  return dataclasses.replace(step, compiled=asked.compiled)
+
+
 def _pointing(block: Block) -> dict[str, np.ndarray]:
   heatmaps = block.heatmaps
   if block.config.smooth:
     heatmaps = np.asarray(smooth(jnp.asarray(heatmaps), block.config.smooth))
-  hits = pointing_game(
-    heatmaps,
-    [view.mask for view in block.views],
-    tolerance=block.config.tolerance,
-    mode=block.config.mode,
-  ).astype(np.float32)
+  tolerance, mode = block.config.tolerance, block.config.mode
+  hits = np.array(
+    [
+      pointing_game(heat, view.mask, tolerance=tolerance * view.scale, mode=mode)[0]
+      for heat, view in zip(heatmaps, block.views, strict=True)
+    ],
+    np.float32,
+  )
   difficult = np.array([view.difficult for view in block.views])
   return {
     'pointing': hits,
@@ -167,17 +182,15 @@ def _localisation(block: Block) -> dict[str, np.ndarray]:
   return {'ious': localisation_ious(boxes, [view.boxes for view in block.views])}
 
 
-def _localised(numbers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _localised(numbers: dict[str, np.ndarray], held_out: np.ndarray) -> dict[str, np.ndarray]:
   """Whether each image of the half that does not choose the threshold is localised."""
-  ious = numbers['ious']
-  nothing = np.full(len(ious), np.nan)
-  if np.isfinite(ious).all(1).sum() < 2:
-    return {'localisation': nothing}
-  known = np.flatnonzero(np.isfinite(ious).all(1))
-  best = best_threshold(ious[known], range(ious.shape[1]))
-  judged = known[~best.held_out]
-  nothing[judged] = ious[judged, int(best.threshold)] >= LEAST_IOU
-  return {'localisation': nothing}
+  ious, found = numbers['ious'], np.full(len(held_out), np.nan)
+  known = np.isfinite(ious).all(1)
+  if (known & held_out).any() and (known & ~held_out).any():
+    best = best_threshold(ious[known], range(ious.shape[1]), held_out=held_out[known])
+    judged = known & ~held_out
+    found[judged] = ious[judged, int(best.threshold)] >= LEAST_IOU
+  return {'localisation': found}
 
 
 def _overlap(block: Block) -> dict[str, np.ndarray]:
@@ -203,19 +216,19 @@ def _deletion_step(asked: Asked) -> Step:
     return {
       'deletion': found.deletion_auc,
       'insertion': found.insertion_auc,
-      'deletion_curve': found.deletion,
-      'insertion_curve': found.insertion,
+      'deletion_curve': as_long(found.deletion),
+      'insertion_curve': as_long(found.insertion),
     }
 
-  def fields(shape: tuple[int, int]) -> dict[str, Field]:
-    area = shape[0] * shape[1]
-    points = 1 - (-area // -(-area // steps)) if area else 0
-    curve = Field('float32', ('point',), (points,))
-    return {'deletion': Field(), 'insertion': Field()} | {
-      f'{game}_curve': curve for game in ('deletion', 'insertion')
-    }
+  def as_long(curves: jax.Array) -> jax.Array:
+    """With as many points in every shape of image: a last step of whole pixels may be spared."""
+    return jnp.pad(curves, ((0, 0), (0, steps + 1 - curves.shape[1])), 'edge')
 
-  return step_of('deletion', asked, explain, fields)
+  curve = Field('float32', ('point',), (steps + 1,))
+  fields = {'deletion': Field(), 'insertion': Field()} | {
+    f'{game}_curve': curve for game in ('deletion', 'insertion')
+  }
+  return step_of('deletion', asked, explain, lambda _: fields)
 
 
 def _occlusion_step(asked: Asked) -> Step:
@@ -236,7 +249,8 @@ def _sensitivity_step(asked: Asked) -> Step | None:
     found = class_sensitivity(method, net, share['x'])
     return {'class_sensitivity': found.correlation}
 
-  return step_of('class_sensitivity', asked, explain, lambda _: {'class_sensitivity': Field()})
+  step = step_of('class_sensitivity', asked, explain, lambda _: {'class_sensitivity': Field()})
+  return _that_calls(asked, step)
 
 
 def _sanity_step(asked: Asked) -> Step | None:
@@ -255,11 +269,15 @@ def _sanity_step(asked: Asked) -> Step | None:
       heat = method(other, share['x'], share['target'])
       return spearman(jnp.abs(heat), jnp.abs(share[asked.source]))
 
-    found = jax.lax.map(alike, depths).T
+    if asked.compiled:
+      found = jax.lax.map(alike, depths).T
+    else:
+      found = jnp.stack([alike(depth) for depth in depths], axis=1)
     return {'sanity_curve': found, 'sanity': found[:, -1]}
 
   curve = Field('float32', ('depth',), (config.depths,))
-  return step_of('sanity', asked, explain, lambda _: {'sanity_curve': curve, 'sanity': Field()})
+  fields = {'sanity_curve': curve, 'sanity': Field()}
+  return _that_calls(asked, step_of('sanity', asked, explain, lambda _: fields))
 
 
 METRICS: dict[str, Metric] = {
@@ -310,7 +328,11 @@ METRICS: dict[str, Metric] = {
     _occlusion_step,
   ),
   'class_sensitivity': Metric(
-    {'class_sensitivity': Column('Class sensitivity', 'zero', 'correlation, near 0')},
+    {
+      'class_sensitivity': Column(
+        'Class sensitivity', 'zero', 'correlation, near 0', of_picture=True
+      )
+    },
     stored_fields,
     _sensitivity_step,
   ),

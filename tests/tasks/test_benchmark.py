@@ -134,7 +134,7 @@ def test_heatmaps_of_other_origin_score_as_they_should(annotated, tmp_path, caps
   config = quick(annotated, methods=(), heatmaps=str(folder), baselines=())
   assert benchmark.run(config, str(tmp_path / 'work')) == 2
   said = capsys.readouterr().err
-  assert 'perfect: ' in said and 'a heatmap is [h, w]' in said
+  assert f'{folder}: {names[-2]} has the shape (3,); a heatmap is [h, w]' in said
   assert f'{folder} has no heatmap of it' in said
   work = tmp_path / 'work'
   assert numbers(work, 'perfect', 'pointing')[:-2] == [1] * (COUNT - 2)
@@ -168,6 +168,89 @@ def test_only_classes_that_the_network_knows_count(whole):
   np.testing.assert_array_equal(known, ranks <= config.top)
 
 
+def test_heatmaps_of_the_size_of_their_pictures_are_fitted_as_these(tmp_path):
+  """Wide pictures, of which the crop keeps the middle: a heatmap equal to the mask is perfect."""
+  random = np.random.RandomState(2)
+  for folder in ('masks', 'perfect'):
+    (tmp_path / folder).mkdir()
+  lines = ['image,class,mask']
+  for i in range(3):
+    mask = np.zeros((56, 112), bool)
+    mask[20:34, 50 + i : 64 + i] = True
+    Image.fromarray(random.randint(0, 255, mask.shape).astype(np.uint8)).save(tmp_path / f'{i}.png')
+    Image.fromarray((255 * mask).astype(np.uint8)).save(tmp_path / f'masks/{i}.png')
+    np.save(tmp_path / f'perfect/{i}_{i}.npy', mask.astype(np.float32))
+    lines.append(f'{i}.png,{i},masks/{i}.png')
+  (tmp_path / 'labels.csv').write_text('\n'.join(lines) + '\n')
+  config = quick(tmp_path, methods=(), heatmaps=str(tmp_path / 'perfect'), tolerance=0)
+  assert benchmark.run(config, str(tmp_path / 'work')) == 0
+  assert numbers(tmp_path / 'work', 'perfect', 'pointing') == [1, 1, 1]
+  assert min(numbers(tmp_path / 'work', 'perfect', 'relevance_mass')) > 0.75
+
+
+def test_the_tolerance_is_in_pixels_of_the_picture_whether_it_is_cropped_or_not(tmp_path):
+  (tmp_path / 'point').mkdir()
+  (tmp_path / 'masks').mkdir()
+  lines = ['image,class,mask']
+  for i, shape in enumerate([(280, 280), (280, 300)]):
+    mask, heat = np.zeros(shape, bool), np.zeros(shape, np.float32)
+    mask[100:160, 100:160], heat[130:140, 200:210] = True, 1
+    Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / f'{i}.png')
+    Image.fromarray((255 * mask).astype(np.uint8)).save(tmp_path / f'masks/{i}.png')
+    np.save(tmp_path / f'point/{i}_{i}.npy', heat)
+    lines.append(f'{i}.png,{i},masks/{i}.png')
+  (tmp_path / 'labels.csv').write_text('\n'.join(lines) + '\n')
+  config = quick(tmp_path, methods=(), heatmaps=str(tmp_path / 'point'), metrics=('pointing',))
+  for tolerance, hits in ((30, [0, 0]), (60, [1, 1])):
+    config.tolerance = tolerance
+    assert benchmark.run(config, str(tmp_path / 'work')) == 0
+    assert numbers(tmp_path / 'work', 'point', 'pointing') == hits
+
+
+def test_heatmaps_of_another_class_or_place_are_refused(annotated, tmp_path, capsys):
+  config = heatmaps_config.get_config()
+  config.images, config.network, config.weights = f'masks:{annotated}', 'mnist', 'random'
+  config.method, config.figures = 'gradient', 0  # Of the class predicted.
+  assert heatmaps.run(config, str(tmp_path / 'run')) == 0
+  adopted = quick(annotated, methods=(), heatmaps=str(tmp_path / 'run'))
+  asked = [int(i) % 3 for i in range(COUNT)]
+  predicted = [int(Results(tmp_path / 'run').field(n, 'target')) for n in Results(tmp_path / 'run')]
+  wrong = sum(a != p for a, p in zip(asked, predicted, strict=True))
+  assert wrong and benchmark.run(adopted, str(tmp_path / 'work')) == wrong
+  assert 'set config.target alike' in capsys.readouterr().err
+  with pytest.raises(
+    UserError, match=r"holds heatmaps of 'gradient' from .*run, and these are comp"
+  ):
+    benchmark.run(quick(annotated), str(tmp_path / 'work'))
+
+
+def test_means_over_classes_and_their_differences_agree(annotated, tmp_path):
+  """The pairs of one class are many; those of the others few."""
+  for name, hits in (('a', [1, 1, 1, 1, 0, 0]), ('b', [0, 0, 0, 0, 1, 1])):
+    (tmp_path / name).mkdir()
+    for i, (mask, hit) in enumerate(zip(masks_of(annotated), hits, strict=True)):
+      np.save(tmp_path / f'{name}/{i}_{i % 3}.npy', (mask if hit else ~mask).astype(np.float32))
+  places = f'{tmp_path}/a, {tmp_path}/b'
+  for mode, count in (('paper', 3), ('torchray', 3)):
+    config = quick(annotated, methods=(), heatmaps=places, mode=mode, tolerance=1)
+    assert benchmark.run(config, str(tmp_path / 'work')) == 0
+    work = tmp_path / 'work'
+    means = {one: float(mean(work, one, 'pointing')['mean']) for one in ('a', 'b')}
+    assert means['a'] == pytest.approx((1 + 0.5 + 0.5) / count)
+    (difference,) = (
+      row for row in rows(work / 'differences.csv')
+      if (row['metric'], row['method'], row['other']) == ('pointing', 'a', 'b')
+    )  # fmt: skip
+    assert float(difference['difference']) == pytest.approx(means['a'] - means['b'], abs=3e-6)
+
+
+def test_methods_that_cannot_be_compiled_are_measured_too(annotated, tmp_path):
+  config = quick(annotated, metrics=('class_sensitivity', 'sanity'), methods=('minimal_image',))
+  config.split = '[:2]'
+  assert benchmark.run(config, str(tmp_path / 'work')) == 0
+  assert len(numbers(tmp_path / 'work', 'minimal_image', 'sanity')) == 2
+
+
 @pytest.mark.parametrize(
   ('fields', 'match'),
   [
@@ -189,7 +272,9 @@ def test_a_mask_that_cannot_be_read_is_named_and_the_rest_is_measured(annotated,
   copy = tmp_path / 'copy'
   shutil.copytree(annotated, copy)
   (copy / 'masks/2.png').write_bytes(b'no picture')
-  benchmark.run(quick(copy), str(tmp_path / 'work'))
+  assert benchmark.run(quick(copy), str(tmp_path / 'work')) == 1
   assert 'masks/2.png' in capsys.readouterr().err
+  (failure,) = rows(tmp_path / 'work/failures.csv')
+  assert failure['method'] == 'annotation' and 'masks/2.png' in failure['reason']
   hits = numbers(tmp_path / 'work', 'gradient', 'pointing')
   assert np.isnan(hits).sum() == 1
