@@ -93,8 +93,8 @@ def _ends(
   if mode == 'torchray':
     found = found * np.asarray(present) / count
   # A mean of values lies among them, but for the rounding of float32.
-  least = min(values.min(), 0) if mode == 'torchray' else values.min()
-  found = np.clip(found, least, values.max())
+  among = np.append(values, 0) if mode == 'torchray' else values
+  found = np.clip(found, among.min(), among.max())
   low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
   return float(low), float(high)
 
