@@ -11,6 +11,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.task = 'benchmark'
   config.images = 'masks:data/composites'  # Annotated pictures; see docs/benchmarks.md.
   config.target = 'label'
+  # How pictures are fitted: here `fit` can also be 'aspect'.
+  config.multiple = 16  # With 'aspect', longer sides are cropped to a multiple of so many pixels.
 
   # Whose heatmaps are measured; see docs/methods.md.
   config.methods = (

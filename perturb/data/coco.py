@@ -83,7 +83,8 @@ def _places_of(name: str) -> tuple[pathlib.Path, pathlib.Path]:
   file, _, folder = (name, '', '') if pathlib.Path(name).is_file() else name.partition('.json:')
   path = pathlib.Path(f'{file}.json' if folder else file)
   if not path.is_file():
-    raise UserError(f'config.images: the file {str(path)!r} does not exist')
+    what = 'is a folder; name the file of annotations' if path.is_dir() else 'does not exist'
+    raise UserError(f'config.images: the file {str(path)!r} {what}')
   if folder:
     places = [pathlib.Path(folder)]
   else:

@@ -35,7 +35,9 @@ def open_masks(folder: str) -> Dataset:
   """
   root = pathlib.Path(folder)
   if not root.is_dir():
-    raise UserError(f'config.images: the folder {folder!r} does not exist')
+    raise UserError(
+      f'config.images: the folder {folder!r} does not exist; configs/composites.py makes one'
+    )
   problems: list[str] = []
   if (root / TABLE).is_file():
     rows = _rows_of(root, problems)
@@ -94,7 +96,7 @@ def _rows_beside(
   ]
   without = {path: place for place, path in places.items() if not (masks / place).is_file()}
   if without:
-    problems.append(f'{next(iter(without))}: has no mask, like {len(without)} pictures in all')
+    problems.append(f'{next(iter(without))}: has no mask; pictures without one: {len(without)}')
   return [
     (path, place.parts[0] if len(place.parts) > 1 else '', masks / place)
     for place, path in places.items()

@@ -11,6 +11,7 @@ from perturb.figures.studies import standard_error, tidy
 from perturb.figures.style import KEPT, REMOVED, STYLE
 
 GREY = '#868e96'
+_CAPTION = 'Means with 95 % intervals. Orange: the best of a panel. Dashes: the mean of noise.'
 _LINE = 0.17  # Inches a method.
 _ACROSS = 6  # Panels side by side.
 _SHOWN = 8  # Curves that a person tells apart.
@@ -79,6 +80,9 @@ def ranking(methods: Sequence[str], scores: Sequence[Scores]) -> Figure:
         transform=axes.transAxes,
       )  # fmt: skip
       tidy(axes)
+    figure.text(
+      *(0.5, -0.02), _CAPTION, fontsize=6, color=GREY, ha='center', va='top'
+    )  # fmt: skip
   return figure
 
 

@@ -5,7 +5,6 @@ import functools
 import json
 import os
 import pathlib
-import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,17 +115,18 @@ def _of_file(folder: pathlib.Path, image: str) -> np.ndarray | None:
     return None
   try:
     if path.suffix == '.npy':
-      return np.asarray(np.load(path, allow_pickle=False), np.float32)
+      found = np.load(path, allow_pickle=False)
+      return found.astype(np.float32, casting='same_kind' if found.dtype.kind != 'i' else 'unsafe')
     return np.asarray(Image.open(path).convert('F'), np.float32)
-  except (OSError, ValueError) as error:
-    raise UserError(f'{path}: not a heatmap ({error})') from error
+  except (OSError, ValueError, TypeError) as error:
+    raise UserError(f'{path}: not an array of real numbers, nor a picture') from error
 
 
 def adopted_step(one: Adopted) -> Step:
   """The step that stands for adopted heatmaps: of an image that has none it says so."""
 
   def explain(_net: Pretrained, _share: Share) -> dict[str, Any]:
-    raise UserError(f'{one.place} has no heatmap of it')
+    raise UserError(f'{one.place}: has no heatmap of it that can be used')
 
   return Step(explain, heatmap_field, wrong_heatmap, one.name, needs=('target',), compiled=False)
 
@@ -162,14 +162,18 @@ def adopt(
   workdir: pathlib.Path,
   found: Sequence[Adopted],
   fitted: Callable[[str, np.ndarray, tuple[int, int]], np.ndarray],
-) -> None:
-  """Stores heatmaps that a workdir does not have yet; what does not fit is named on stderr.
+) -> dict[tuple[str, str], str]:
+  """Stores heatmaps that a workdir does not have yet.
 
   Args:
     workdir: of the run; the classes of its images are known.
     found: the heatmaps.
     fitted: (name of an image, heatmap, (H, W) of the image) -> the heatmap of that size.
+
+  Returns:
+    (image, method) -> why its heatmap cannot be used.
   """
+  problems = {}
   for image, entry in manifest_of(workdir).entries.items():
     group, timings = results_group(workdir, entry.group), timings_group(workdir, entry.group)
     rows = np.array([entry.row])
@@ -185,17 +189,20 @@ def adopt(
         _check(one, image, values, group, rows)
         heatmap = fitted(image, values, group_shape(entry.group))
       except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
+        problems[image, one.name] = str(error)
         continue
       timings.write(rows, {f'{one.name}/seconds': np.float32(np.nan)})
       stored = {f'{one.name}/heatmap': heatmap[None], f'{one.name}/status': DONE}
       group.write(rows, stored)
+  return problems
 
 
 def _check(one: Adopted, image: str, values: np.ndarray, group: Group, rows: np.ndarray) -> None:
   """Refuses what is no heatmap of an image, or of another class or picture."""
-  if values.ndim != 2:
+  if values.ndim != 2 or not values.size:
     raise UserError(f'{one.place}: {image} has the shape {values.shape}; a heatmap is [h, w]')
+  if not np.isfinite(values).all():
+    raise UserError(f'{one.place}: {image} has values that are not numbers')
   explained = one.explained(image)
   if explained is None:
     return

@@ -1,6 +1,6 @@
 """The task of configs/benchmark.py and the protocols: methods x metrics on one dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 import sys
 from typing import Any, NamedTuple, get_args
@@ -12,6 +12,7 @@ import numpy as np
 
 from perturb.data.datasets import Dataset
 from perturb.data.fitted_regions import fitted_heatmap
+from perturb.data.images import Fit
 from perturb.errors import UserError, check_choice
 from perturb.evaluate.deletion import Fill
 from perturb.evaluate.localisation import GRIDS
@@ -48,13 +49,17 @@ from perturb.tasks.scores import write_scores
 # What changes the tables, and nothing that is stored.
 OF_TABLES = ('mode', 'tolerance', 'smooth', 'threshold', 'top', 'resamples')
 
+MOST_DEPTHS = 100  # Each is another network, and another heatmap of every image.
+
 
 def _check(config: ml_collections.ConfigDict, adopted: Sequence[Adopted]) -> None:
   if config.methods or not adopted:
-    check_methods(config)
+    check_methods(config, get_args(Fit))
   else:
     check_run(config)
-  check_least(config, tolerance=0, smooth=0, top=0, steps=2, depths=2, resamples=1)
+  if config.depths > MOST_DEPTHS:
+    raise UserError(f'config.depths must be at most {MOST_DEPTHS}, not {config.depths}')
+  check_least(config, multiple=1, tolerance=0, smooth=0, top=0, steps=2, depths=2, resamples=1)
   check_choice('config.mode', config.mode, get_args(Mode))
   check_choice('config.threshold', config.threshold, tuple(GRIDS))
   check_choice('config.fill', config.fill, get_args(Fill))
@@ -169,8 +174,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   folder = Workdir(workdir, config, [RESULTS, heatmap_files.FOLDER], free=free)
   if jax.process_index() == 0:
     check_origins(folder.path, [step_name(name) for name in config.methods], adopted)
-  if adopted:
-    _adopt(folder, plan.experiment, dataset, adopted)
+  unusable = _adopt(folder, plan.experiment, dataset, adopted) if adopted else {}
   outcome = Run(plan.experiment, dataset, config, folder.path)()
   names, rows = outcome.done(), list[dict[str, Any]]()
   if names and jax.process_index() == 0:
@@ -180,14 +184,18 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
     heatmap_files.write_heatmaps(folder, list(config.methods), outcome, stored, shown)
     numbers = measure(names, plan.asked, stored, dataset, net, config)
     draw(folder, plan.asked, numbers, tabulate(folder, plan.asked, numbers))
-    outcome = _with_failures(folder, outcome, numbers.problems)
+    outcome = _with_failures(folder, outcome, unusable, numbers.problems)
   return sum_up(folder, outcome, rows)
 
 
 def _adopt(
   folder: Workdir, experiment: Experiment, dataset: Dataset, adopted: Sequence[Adopted]
-) -> None:
-  """Takes heatmaps of another origin into the store, once the class of each image is known."""
+) -> dict[tuple[str, str], str]:
+  """Takes heatmaps of another origin into the store, once the class of each image is known.
+
+  Returns:
+    (image, method) -> why its heatmap cannot be used.
+  """
   first = dataclasses.replace(experiment, steps=experiment.steps[:1])
   Run(first, dataset, folder.config, folder.path)()
   config, index = folder.config, {source.name: i for i, source in enumerate(dataset.sources)}
@@ -200,21 +208,37 @@ def _adopt(
       return fitted_heatmap(heatmap, size=experiment.net.size, **more)
     return np.asarray(resize(jnp.asarray(heatmap, jnp.float32), size))
 
+  problems = dict[tuple[str, str], str]()
   if jax.process_index() == 0:
     place_images(folder.path, dataset, experiment, config, lambda *_: None)
-    adopt(folder.path, adopted, fitted)
+    problems = adopt(folder.path, adopted, fitted)
   devices.barrier('heatmaps are adopted')
+  return problems
 
 
 def _with_failures(
-  folder: Workdir, outcome: Outcome, problems: Sequence[tuple[str, str, str]]
+  folder: Workdir,
+  outcome: Outcome,
+  unusable: Mapping[tuple[str, str], str],
+  unmarked: Sequence[tuple[str, str, str]],
 ) -> Outcome:
-  """What a run has come to, with the images whose annotation cannot be read."""
+  """Says why heatmaps cannot be used and where objects are not known, also in `failures.csv`.
+
+  Args:
+    folder: of the run.
+    outcome: of the run, which has counted the heatmaps that are missing.
+    unusable: (image, method) -> why its heatmap cannot be used.
+    unmarked: (name, place, reason) of the images whose annotation cannot be read.
+  """
+  if not (unusable or unmarked):
+    return outcome
   path = folder.path / 'failures.csv'
-  rows = files.read_table(path) if path.exists() else []
-  for name, place, reason in problems:
+  rows = [
+    (name, place, method, unusable.get((name, method), reason))
+    for name, place, method, reason in (files.read_table(path) if path.exists() else [])
+  ]
+  rows += [(name, place, 'annotation', reason) for name, place, reason in unmarked]
+  for reason in (*unusable.values(), *(reason for _, _, reason in unmarked)):
     print(f'error: {reason}', file=sys.stderr)
-    rows.append((name, place, 'annotation', reason))
-  if problems:
-    files.write_table(path, failures.HEADER, rows)
-  return outcome._replace(failed=outcome.failed + len(problems))
+  files.write_table(path, failures.HEADER, rows)
+  return outcome._replace(failed=outcome.failed + len(unmarked))

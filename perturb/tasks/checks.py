@@ -33,9 +33,16 @@ def check_least(config: ml_collections.ConfigDict, **fields: float) -> None:
       raise UserError(f'config.{name} must be at least {least}, not {config[name]}')
 
 
-def check_methods(config: ml_collections.ConfigDict) -> None:
-  """Refuses wrong values of the fields of runs with several methods: `methods` and `options`."""
-  check_run(config, ('crop', 'squash'))
+def check_methods(
+  config: ml_collections.ConfigDict, fits: Sequence[str] = ('crop', 'squash')
+) -> None:
+  """Refuses wrong values of the fields of runs with several methods: `methods` and `options`.
+
+  Args:
+    config: of the run.
+    fits: what its `fit` may be.
+  """
+  check_run(config, fits)
   if not config.methods:
     raise UserError('config.methods: give at least one')
   twice = [method for method in config.methods if list(config.methods).count(method) > 1]

@@ -118,11 +118,13 @@ def _digits(*values: float) -> Iterator[str]:
 
 
 def _cell(interval: Interval | None, most: int) -> str:
-  """The mean and half its interval; of how many images, where others have more."""
+  """The mean and its interval; of how many images, where others have more."""
   if interval is None or not interval.used:
     return ''
   of = f' ({interval.used} of {most})' if interval.used < most else ''
-  return f'{interval.mean:.3f} ± {(interval.high - interval.low) / 2:.3f}{of}'
+  if interval.used == 1:
+    return f'{interval.mean:.3f}{of}'
+  return f'{interval.mean:.3f} [{interval.low:.2f}, {interval.high:.2f}]{of}'
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -86,7 +86,7 @@ def test_what_is_missing_or_damaged(tmp_path):
   assert names_of(dataset) == ['b', 'd']
   assert dataset.problems == (
     f'{tmp_path / "masks" / "x.png"}: its picture is not there',
-    f'{tmp_path / "a.jpg"}: has no mask, like 2 pictures in all',
+    f'{tmp_path / "a.jpg"}: has no mask; pictures without one: 2',
   )
   with pytest.raises(ImageError, match=r'd\.jpg: its mask is zero everywhere'):
     dataset.region(1)

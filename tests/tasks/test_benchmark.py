@@ -130,17 +130,20 @@ def test_heatmaps_of_other_origin_score_as_they_should(annotated, tmp_path, caps
   names = [source.name for source in open_dataset(f'masks:{annotated}').sources]
   for name, mask in zip(names[:-2], masks[:-2], strict=True):
     np.save(folder / f'{name}.npy', mask.astype(np.float32))
-  np.save(folder / f'{names[-2]}.npy', np.zeros(3, np.float32))
+  np.save(folder / f'{names[-2]}.npy', np.zeros((0, 3), np.float32))
+  np.save(folder / f'{names[0]}.npy', np.full((28, 28), np.nan, np.float32))
   config = quick(annotated, methods=(), heatmaps=str(folder), baselines=())
-  assert benchmark.run(config, str(tmp_path / 'work')) == 2
+  assert benchmark.run(config, str(tmp_path / 'work')) == 3
   said = capsys.readouterr().err
-  assert f'{folder}: {names[-2]} has the shape (3,); a heatmap is [h, w]' in said
-  assert f'{folder} has no heatmap of it' in said
+  assert f'{folder}: {names[-2]} has the shape (0, 3); a heatmap is [h, w]' in said
+  reasons = [row['reason'] for row in rows(tmp_path / 'work/failures.csv')]
+  assert f'{folder}: {names[0]} has values that are not numbers' in reasons
+  assert any(f'{folder}: has no heatmap of it' in reason for reason in reasons)
   work = tmp_path / 'work'
-  assert numbers(work, 'perfect', 'pointing')[:-2] == [1] * (COUNT - 2)
+  assert numbers(work, 'perfect', 'pointing')[1:-2] == [1] * (COUNT - 3)
   assert np.isnan(numbers(work, 'perfect', 'pointing')[-2:]).all()
-  assert min(numbers(work, 'perfect', 'relevance_rank')[:-2]) > 0.9
-  assert mean(work, 'perfect', 'pointing')['left_out'] == '2'
+  assert min(numbers(work, 'perfect', 'relevance_rank')[1:-2]) > 0.9
+  assert mean(work, 'perfect', 'pointing')['left_out'] == '3'
 
 
 def test_it_reads_the_store_of_a_run_of_heatmaps(annotated, tmp_path):
