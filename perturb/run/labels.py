@@ -77,7 +77,7 @@ def label_targets(net: Pretrained, dataset: Dataset, how: str = 'names') -> Targ
   if not dataset.class_names:
     raise UserError(
       "config.target='label': these images have no labels; 'classes:FOLDER' and 'tfds:NAME' do, "
-      'and pictures with boxes or masks of classes; without, set config.target to a class, or to none'
+      'and pictures with boxes or masks of classes; without any, set config.target'
     )
   classes = classes_of(net, dataset.class_names, how)
   rows = tuple(
