@@ -58,7 +58,10 @@ def ranking(methods: Sequence[str], scores: Sequence[Scores]) -> Figure:
   with matplotlib.rc_context(STYLE):
     height = 0.75 + _LINE * len(methods)
     figure = Figure(figsize=(1.3 + 1.25 * across, height * down))
-    grid = figure.add_gridspec(down, across, wspace=0.12, hspace=0.75 / height)
+    whole = height * down
+    grid = figure.add_gridspec(
+      down, across, wspace=0.12, hspace=0.75 / height, bottom=0.4 / whole, top=1 - 0.4 / whole
+    )
     for i, score in enumerate(scores):
       axes = figure.add_subplot(grid[i // across, i % across])
       known = np.isfinite(score.means)
@@ -81,7 +84,7 @@ def ranking(methods: Sequence[str], scores: Sequence[Scores]) -> Figure:
       )  # fmt: skip
       tidy(axes)
     figure.text(
-      *(0.5, -0.02), _CAPTION, fontsize=6, color=GREY, ha='center', va='top'
+      *(0.5, 0), _CAPTION, fontsize=6, color=GREY, ha='center', va='top'
     )  # fmt: skip
   return figure
 
