@@ -262,7 +262,9 @@ OF_EACH = {
       for name, value in {
         'searches': 1,
         'restarts': 1,
+        'views': 1,
         'discs': 2,
+        'disc_views': 1,
         'shift': 0.3,
         'zoom': 0.5,
         'noise': 2.0,
