@@ -1,7 +1,7 @@
 """Makes the pictures of the documents by the commands beside them: python -m tests.pictures [NAME].
 
-Without a name all of them are made anew, which takes a quarter of an hour. What runs/ holds is not
-computed again.
+Without a name all of them are made anew, which takes an hour and a half, most of it for
+benchmark.png, which needs data/composites. What runs/ holds is not computed again.
 """
 
 import pathlib
@@ -34,6 +34,7 @@ PICTURES = {
   'heatmaps.jpg': Made('docs/methods.md', 'runs/heatmaps', 'figures/heatmaps.png'),
   'compare.jpg': Made('docs/methods.md', 'runs/compare', 'compare.png'),
   'channels.jpg': Made('docs/methods.md', 'runs/channels', 'channels/coffee.png'),
+  'benchmark.png': Made('docs/benchmarks.md', 'runs/sixteen', 'benchmark.png'),
   'sweep.png': Made('docs/runs.md', 'runs/sweep', 'summary.png'),
 }
 
