@@ -22,10 +22,10 @@ from perturb.evaluate.occluded_boxes import BoxOcclusion, box_occlusion
 from perturb.evaluate.overlap import IouCurves, iou_curves, relevance_mass, relevance_rank
 from perturb.evaluate.pointing import centre_hits, point_hits, pointing_game
 from perturb.evaluate.randomised_nets import (
+  layers_from,
   parametrised_layers,
   randomisations,
   randomised,
-  randomised_to,
 )
 from perturb.evaluate.sensitivity import ClassSensitivity, class_sensitivity, max_sensitivity
 from perturb.evaluate.structure import structural_similarity
@@ -49,6 +49,7 @@ __all__ = [
   'heatmap_boxes',
   'infidelity',
   'iou_curves',
+  'layers_from',
   'localisation_error',
   'localisation_ious',
   'max_sensitivity',
@@ -61,7 +62,6 @@ __all__ = [
   'pointing_game',
   'randomisations',
   'randomised',
-  'randomised_to',
   'rank_correlation',
   'relevance_mass',
   'relevance_rank',

@@ -103,36 +103,30 @@ def randomised(
   return _replaced(net, _names(net, layers), _all_drawn(net, key), statistics)
 
 
-def randomised_to(
-  net: Pretrained,
-  depth: jax.Array | int,
-  key: jax.Array | int | None = None,
-  *,
-  mode: Mode = 'cascading',
-  statistics: Statistics = 'kept',
+def layers_from(
+  net: Pretrained, other: Pretrained, depth: jax.Array | int, *, mode: Mode = 'cascading'
 ) -> Pretrained:
-  """One of the networks of `randomisations`, where `depth` may be traced: one program for all.
+  """A network with layers of another one, where `depth` may be traced: one program for all depths.
+
+  With `other = randomised(net, parametrised_layers(net), key)` it is one of `randomisations`.
 
   Args:
     net: a network of `perturb.nets`.
-    depth: index of the layer in `parametrised_layers`.
-    key: see `randomised`.
-    mode: see `randomisations`.
-    statistics: see `randomised`.
+    other: one of the same structure.
+    depth: index of a layer in `parametrised_layers`.
+    mode: 'cascading' takes that layer and all above it, 'independent' that layer alone.
 
   Raises:
-    UserError: for an option that does not fit.
+    UserError: for another mode.
   """
   check_choice('mode', mode, get_args(Mode))
-  check_choice('statistics', statistics, get_args(Statistics))
   net = network_of(net, 'randomisation')
   layers = parametrised_layers(net)
-  other = _replaced(net, layers, _all_drawn(net, key), statistics)
   place = {name: i for i, name in enumerate(layers)}
 
-  def chosen(path: tuple[Any, ...], learned: jax.Array, drawn: jax.Array) -> jax.Array:
+  def chosen(path: tuple[Any, ...], own: jax.Array, new: jax.Array) -> jax.Array:
     rank = place.get(path[1].key, len(layers))
-    return jnp.where(rank <= depth if mode == 'cascading' else rank == depth, drawn, learned)
+    return jnp.where(rank <= depth if mode == 'cascading' else rank == depth, new, own)
 
   variables = jax.tree_util.tree_map_with_path(chosen, net.variables, other.variables)
   return dataclasses.replace(net, variables=variables)

@@ -18,7 +18,7 @@ from perturb.store import files
 from perturb.store.arrays import DONE, Group
 from perturb.store.explanations import Explanations
 from perturb.store.manifest import group_shape
-from perturb.store.results import Results, manifest_of, results_group, timings_group
+from perturb.store.results import RESULTS, Results, manifest_of, results_group, timings_group
 
 ENDINGS = ('.npy', '.png')
 ORIGINS = 'origins.json'  # Of a workdir: method -> where its heatmaps come from.
@@ -65,7 +65,7 @@ def _of(place: str) -> Iterator[Adopted]:
   folder = pathlib.Path(place)
   if not folder.is_dir():
     raise UserError(f'config.heatmaps: the folder {place!r} does not exist')
-  if (folder / 'images.csv').exists():
+  if (folder / RESULTS).is_dir():
     yield from _of_run(folder)
     return
   folders = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
@@ -115,8 +115,7 @@ def _of_file(folder: pathlib.Path, image: str) -> np.ndarray | None:
     return None
   try:
     if path.suffix == '.npy':
-      found = np.load(path, allow_pickle=False)
-      return found.astype(np.float32, casting='same_kind' if found.dtype.kind != 'i' else 'unsafe')
+      return np.load(path, allow_pickle=False).astype(np.float32, casting='same_kind')
     return np.asarray(Image.open(path).convert('F'), np.float32)
   except (OSError, ValueError, TypeError) as error:
     raise UserError(f'{path}: not an array of real numbers, nor a picture') from error

@@ -89,7 +89,7 @@ def tabulate(folder: Workdir, asked: Sequence[Asked], numbers: Numbers) -> Summa
     for one, other, i in summary.differences(column, about)
   ]
   files.write_table(folder.path / 'differences.csv', DIFFERENCES, pairs)
-  most = {column: max(i.used for i in summary.of(column)) for column in columns}
+  most = {column: max((i.used for i in summary.of(column)), default=0) for column in columns}
   header = ('method', *(f'{one.title} ({one.hint})' for one in columns.values()))
   table = [
     (one.title, *(_cell(summary.means.get((column, one.name)), most[column]) for column in columns))

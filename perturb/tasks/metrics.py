@@ -1,7 +1,6 @@
 """The metrics of the benchmarks: what is computed of a heatmap, and how the numbers are read."""
 
 from collections.abc import Callable, Mapping, Sequence
-import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -16,7 +15,7 @@ from perturb.evaluate.localisation_scores import LEAST_IOU, best_threshold, loca
 from perturb.evaluate.occluded_boxes import box_occlusion
 from perturb.evaluate.overlap import iou_curves, relevance_mass, relevance_rank
 from perturb.evaluate.pointing import pointing_game
-from perturb.evaluate.randomised_nets import parametrised_layers, randomised_to
+from perturb.evaluate.randomised_nets import layers_from, parametrised_layers, randomised
 from perturb.evaluate.sensitivity import class_sensitivity
 from perturb.nets import Pretrained
 from perturb.ops.heatmaps import smooth, spearman
@@ -145,15 +144,26 @@ def step_of(
   metric: str,
   asked: Asked,
   explain: Callable[[Pretrained, Share], dict[str, jax.Array]],
-  fields: Callable[[tuple[int, int]], dict[str, Field]],
+  fields: dict[str, Field],
+  *,
+  compiled: bool = True,
 ) -> Step:
-  """The step of a metric: it is given the target and the heatmap."""
-  return Step(explain, fields, name=f'{asked.name}_{metric}', needs=('target', asked.source))
+  """The step of a metric: it is given the target and the heatmap.
 
-
-def _that_calls(asked: Asked, step: Step) -> Step:
-  """A step that calls the method, which may not be one that can be compiled."""
-  return dataclasses.replace(step, compiled=asked.compiled)
+  Args:
+    metric: its name.
+    asked: the method.
+    explain: what one device runs.
+    fields: what is stored.
+    compiled: whether `explain` can be; one that calls the method can if that can.
+  """
+  return Step(
+    explain,
+    lambda _: fields,
+    name=f'{asked.name}_{metric}',
+    needs=('target', asked.source),
+    compiled=compiled,
+  )
 
 
 def _pointing(block: Block) -> dict[str, np.ndarray]:
@@ -228,7 +238,7 @@ def _deletion_step(asked: Asked) -> Step:
   fields = {'deletion': Field(), 'insertion': Field()} | {
     f'{game}_curve': curve for game in ('deletion', 'insertion')
   }
-  return step_of('deletion', asked, explain, lambda _: fields)
+  return step_of('deletion', asked, explain, fields)
 
 
 def _occlusion_step(asked: Asked) -> Step:
@@ -237,7 +247,7 @@ def _occlusion_step(asked: Asked) -> Step:
     found = box_occlusion(net, share['x'], share['target'], share[asked.source], key=key)
     return {'box_occlusion': found.drops}
 
-  return step_of('box_occlusion', asked, explain, lambda _: {'box_occlusion': Field()})
+  return step_of('box_occlusion', asked, explain, {'box_occlusion': Field()})
 
 
 def _sensitivity_step(asked: Asked) -> Step | None:
@@ -249,8 +259,8 @@ def _sensitivity_step(asked: Asked) -> Step | None:
     found = class_sensitivity(method, net, share['x'])
     return {'class_sensitivity': found.correlation}
 
-  step = step_of('class_sensitivity', asked, explain, lambda _: {'class_sensitivity': Field()})
-  return _that_calls(asked, step)
+  fields = {'class_sensitivity': Field()}
+  return step_of('class_sensitivity', asked, explain, fields, compiled=asked.compiled)
 
 
 def _sanity_step(asked: Asked) -> Step | None:
@@ -259,14 +269,14 @@ def _sanity_step(asked: Asked) -> Step | None:
   method, config = asked.method, asked.config
 
   def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
-    layers = len(parametrised_layers(net))
+    layers = parametrised_layers(net)
     # Not the key that draws the weights of config.weights='random'.
     key = jax.random.fold_in(jax.random.key(config.seed), 1)
-    depths = jnp.round(jnp.linspace(0, layers - 1, config.depths)).astype(jnp.int32)
+    drawn = randomised(net, layers, key)
+    depths = jnp.round(jnp.linspace(0, len(layers) - 1, config.depths)).astype(jnp.int32)
 
     def alike(depth: jax.Array) -> jax.Array:
-      other = randomised_to(net, depth, key)
-      heat = method(other, share['x'], share['target'])
+      heat = method(layers_from(net, drawn, depth), share['x'], share['target'])
       return spearman(jnp.abs(heat), jnp.abs(share[asked.source]))
 
     if asked.compiled:
@@ -277,7 +287,7 @@ def _sanity_step(asked: Asked) -> Step | None:
 
   curve = Field('float32', ('depth',), (config.depths,))
   fields = {'sanity_curve': curve, 'sanity': Field()}
-  return _that_calls(asked, step_of('sanity', asked, explain, lambda _: fields))
+  return step_of('sanity', asked, explain, fields, compiled=asked.compiled)
 
 
 METRICS: dict[str, Metric] = {

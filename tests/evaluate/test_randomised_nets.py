@@ -12,10 +12,10 @@ from perturb import nets
 from perturb.compiled import compiled
 from perturb.errors import UserError
 from perturb.evaluate.randomised_nets import (
+  layers_from,
   parametrised_layers,
   randomisations,
   randomised,
-  randomised_to,
 )
 from perturb.nets.layers import BatchNorm, Conv, Dense, GlobalMean, Relu
 from perturb.nets.network import Layers, Network
@@ -81,9 +81,8 @@ def test_a_layer_and_all_above_it_or_it_alone_is_drawn(mode):
 @pytest.mark.parametrize('mode', ['cascading', 'independent'])
 def test_a_traced_depth_gives_the_same_networks(mode):
   net = learned()
-  of = jax.jit(
-    lambda depth: randomised_to(net, depth, 3, mode=mode, statistics='initial').variables
-  )
+  drawn = randomised(net, parametrised_layers(net), 3, statistics='initial')
+  of = jax.jit(lambda depth: layers_from(net, drawn, depth, mode=mode).variables)
   for depth, (_, other) in enumerate(randomisations(net, 3, mode=mode, statistics='initial')):
     jax.tree.map(np.testing.assert_array_equal, of(depth), other.variables)
 

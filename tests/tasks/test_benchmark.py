@@ -1,6 +1,7 @@
 """The benchmark, end to end on small pictures with exact masks."""
 
 import csv
+import json
 import shutil
 
 import numpy as np
@@ -104,7 +105,7 @@ def test_every_metric_is_what_its_function_says_of_the_stored_heatmaps(annotated
   assert np.isnan(numbers(work, 'centre', 'sanity')).all()  # It has no method to ask.
   for name in ('benchmark', 'overlap', 'deletion', 'sanity'):
     assert Image.open(work / f'{name}.png').width > 300
-  assert config.metrics[0] in METRICS
+  assert json.loads((work / 'config.json').read_text())['metrics'] == list(config.metrics)
 
 
 def test_another_start_writes_the_same_and_methods_and_metrics_can_be_added(annotated, whole):
@@ -245,6 +246,30 @@ def test_means_over_classes_and_their_differences_agree(annotated, tmp_path):
       if (row['metric'], row['method'], row['other']) == ('pointing', 'a', 'b')
     )  # fmt: skip
     assert float(difference['difference']) == pytest.approx(means['a'] - means['b'], abs=3e-6)
+
+
+@pytest.mark.parametrize(('mode', 'expected'), [('paper', 1), ('torchray', 2 / 3)])
+def test_a_class_without_pairs_counts_in_torchrays_mode_alone(annotated, tmp_path, mode, expected):
+  """Of three classes the first two pictures show two, and both are hits."""
+  (tmp_path / 'a').mkdir()
+  for i, mask in enumerate(masks_of(annotated)[:2]):
+    np.save(tmp_path / f'a/{i}_{i}.npy', mask.astype(np.float32))
+  config = quick(annotated, methods=(), heatmaps=str(tmp_path / 'a'), mode=mode, split='[:2]')
+  assert benchmark.run(config, str(tmp_path / 'work')) == 0
+  assert float(mean(tmp_path / 'work', 'a', 'pointing')['mean']) == pytest.approx(
+    expected, abs=1e-5
+  )
+
+
+def test_a_metric_that_no_method_has_leaves_the_others(annotated, tmp_path):
+  (tmp_path / 'a').mkdir()
+  for i, mask in enumerate(masks_of(annotated)):
+    np.save(tmp_path / f'a/{i}_{i % 3}.npy', mask.astype(np.int64))
+  config = quick(
+    annotated, methods=(), heatmaps=str(tmp_path / 'a'), metrics=('pointing', 'sanity')
+  )
+  assert benchmark.run(config, str(tmp_path / 'work')) == 0
+  assert numbers(tmp_path / 'work', 'a', 'pointing') == [1] * COUNT
 
 
 def test_methods_that_cannot_be_compiled_are_measured_too(annotated, tmp_path):
