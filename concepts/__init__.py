@@ -1,0 +1,1 @@
+"""What is encoded inside a convolutional network."""

@@ -1,0 +1,1 @@
+"""What a config of concepts runs, a task a file."""
