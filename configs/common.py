@@ -29,3 +29,10 @@ def add_run(config: ml_collections.ConfigDict) -> None:
   config.batch = 0  # Images that a device explains in one call; 0: as many as suit it.
   config.workers = 4  # Threads of each process that read and resize pictures.
   config.figures = 16  # Pictures drawn, and written as files of their own: the first ones.
+
+
+def add_training(config: ml_collections.ConfigDict, training: ml_collections.ConfigDict) -> None:
+  """How a network is trained first where none is given: on the same pictures, split alike."""
+  config.training = training
+  for name in [name for name in training if name in config and name not in ('network', 'batch')]:
+    del training[name]

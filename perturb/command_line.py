@@ -35,7 +35,8 @@ PROCESS = flags.DEFINE_integer('process', 0, 'Which one this is, from 0.', lower
 
 
 Task = Callable[[ConfigDict, str], int]  # Of (config, workdir); how many items failed.
-COMMAND = 'python -m perturb.main --config=configs/NAME.py --workdir=FOLDER [--config.FIELD=VALUE]'
+COMMAND = 'python -m {} --config=configs/NAME.py --workdir=FOLDER [--config.FIELD=VALUE]'
+MODULES = ('perturb.main', 'concepts.main')  # Each runs the tasks of its own package.
 GROUPS = {  # Title -> flags, for `--help`.
   'Flags': ('config', 'workdir', 'compilation_cache'),
   'Several processes, which share the images of a run': (
@@ -47,7 +48,7 @@ GROUPS = {  # Title -> flags, for `--help`.
 }
 
 
-def start(load_tasks: Callable[[], Mapping[str, Task]]) -> None:
+def start(load_tasks: Callable[[], Mapping[str, Task]], module: str = MODULES[0]) -> None:
   """Parses the command line and runs the task that its config names; ends the process.
 
   The exit status is 0 if nothing failed, and 1 otherwise. JAX is not imported before the flags are
@@ -55,6 +56,7 @@ def start(load_tasks: Callable[[], Mapping[str, Task]]) -> None:
 
   Args:
     load_tasks: gives name, the config's field `task` -> what runs it.
+    module: which of `MODULES` is started.
   """
   config = config_flags.DEFINE_config_file(
     'config', None, 'File of the experiment, such as configs/extremal.py.'
@@ -65,21 +67,25 @@ def start(load_tasks: Callable[[], Mapping[str, Task]]) -> None:
     try:
       start_jax()
       join_processes()
-      failed = _task_of(config.value, load_tasks())(config.value, str(workdir.value))
+      task = _task_of(config.value, load_tasks(), module)
+      failed = task(config.value, str(workdir.value))
     except UserError as error:
       raise SystemExit(f'error: {error}') from error
     except KeyboardInterrupt:
       raise SystemExit('interrupted; start again to go on') from None
     sys.exit(1 if failed else 0)
 
-  app.run(main, flags_parser=parser(config, workdir))
+  app.run(main, flags_parser=parser(config, workdir, module))
 
 
-def _task_of(config: ConfigDict, tasks: Mapping[str, Task]) -> Task:
+def _task_of(config: ConfigDict, tasks: Mapping[str, Task], module: str) -> Task:
   name = config.get('task')
   if name not in tasks:
+    (other,) = set(MODULES) - {module}
     hint = did_you_mean(str(name), list(tasks)) or f'; the tasks are {", ".join(tasks)}'
-    raise UserError(f'config.task: there is no task {name!r}{hint}')
+    raise UserError(
+      f'config.task: {module} has no task {name!r}{hint}; python -m {other} has others'
+    )
   return tasks[name]
 
 
@@ -153,7 +159,9 @@ def _literal(text: str) -> Any:
     return text
 
 
-def parser(config: flags.FlagHolder, workdir: flags.FlagHolder) -> Callable[[list[str]], list[str]]:
+def parser(
+  config: flags.FlagHolder, workdir: flags.FlagHolder, module: str
+) -> Callable[[list[str]], list[str]]:
   """A `flags_parser` for absl's `app.run` that ends with one line, and no trace, on a mistake."""
 
   def parse(argv: list[str]) -> list[str]:
@@ -162,7 +170,8 @@ def parser(config: flags.FlagHolder, workdir: flags.FlagHolder) -> Callable[[lis
     sys.argv[:] = argv  # Where config_flags looks for fields.
     with in_one_line():
       if helped and not any(word.startswith('--config') for word in argv):
-        leave_with(text.page(COMMAND, {title: flag_help(names) for title, names in GROUPS.items()}))
+        groups = {title: flag_help(names) for title, names in GROUPS.items()}
+        leave_with(text.page(COMMAND.format(module), groups))
       rest = flags.FLAGS(argv)
       _set_options(config.value, options)
       if helped:

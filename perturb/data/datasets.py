@@ -80,13 +80,7 @@ def _sliced(dataset: Dataset, split: str) -> Dataset:
   if not found:
     raise UserError(f'config.split: of files it is a slice such as [1000:2000], not {split!r}')
   start, stop = (int(number) if number else None for number in found.groups())
-  indices, regions = range(len(dataset.sources))[start:stop], dataset.regions
-  return dataclasses.replace(
-    dataset,
-    sources=[dataset.sources[i] for i in indices],
-    read=lambda i: dataset.read(indices[i]),
-    regions=None if regions is None else lambda i: regions(indices[i]),
-  )
+  return dataset.take(range(len(dataset.sources))[start:stop])
 
 
 def of_class_folders(folder: str, field: str) -> Dataset:

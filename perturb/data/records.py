@@ -29,6 +29,7 @@ class Dataset:
     problems: a line for each item asked for that matches nothing.
     regions: index -> where the class of an item is in its upright picture; None if no item is
       annotated. It raises `ImageError`, or what its library raises.
+    groups: of each item, which group of near-duplicates it belongs to; a split keeps them together.
   """
 
   sources: Sequence[Source]
@@ -36,6 +37,7 @@ class Dataset:
   class_names: tuple[str, ...] = ()
   problems: tuple[str, ...] = ()
   regions: Callable[[int], Region] | None = None
+  groups: tuple[int, ...] | None = None
 
   def record(self, index: int) -> Record:
     """What is stored of a picture.
@@ -83,6 +85,17 @@ class Dataset:
       raise
     except Exception as error:  # As of `record`.
       raise self.unreadable(index, error) from error
+
+  def take(self, indices: Sequence[int]) -> 'Dataset':
+    """Some of its items, in this order."""
+    regions, groups = self.regions, self.groups
+    return dataclasses.replace(
+      self,
+      sources=[self.sources[i] for i in indices],
+      read=lambda i: self.read(indices[i]),
+      regions=None if regions is None else lambda i: regions(indices[i]),
+      groups=None if groups is None else tuple(groups[i] for i in indices),
+    )
 
   def unreadable(self, index: int, error: Exception) -> ImageError:
     """The error of an item for what a library raises."""

@@ -31,7 +31,8 @@ class Step:
     wrong: (values, index) -> why those of an image cannot be used, or ''.
     name: '' for the first step; that of a subgroup of the results for the others.
     needs: fields of earlier steps that it is given, by the names under which they are stored:
-      'target', 'grad_cam/heatmap'. A 'target' takes the place of the one asked for.
+      'target', 'grad_cam/heatmap'. A 'target' takes the place of the one asked for. Also names of
+      what is known of each image, see `Experiment`.
     compiled: whether `explain` can be compiled; otherwise it is called for one image at a time.
   """
 
@@ -77,6 +78,8 @@ class Experiment:
     attributes: (shape, images a block) -> what a group records of how its results were computed.
     constants: name -> (axis, values), what all images share.
     inputs: name -> arrays that the results depend on, beside the network's; see `run.inputs`.
+    given: name -> image -> value `[...]`, of one shape and type: what is known of each image
+      beforehand. A step that `needs` a name is given those of its images.
   """
 
   net: Pretrained
@@ -85,6 +88,7 @@ class Experiment:
   attributes: Callable[[Shape, int], dict[str, Any]] = lambda *_: {}
   constants: Mapping[str, tuple[str, np.ndarray]] = dataclasses.field(default_factory=dict)
   inputs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  given: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(default_factory=dict)
 
   def fields(self, shape: Shape) -> dict[str, Field]:
     """Everything that is stored of each image of a shape, by name."""

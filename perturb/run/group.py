@@ -93,7 +93,8 @@ class GroupRun:
     self._log.advance(len(slots))
 
   def _has(self, row: int, fields: Sequence[str]) -> bool:
-    return all(self.status[owner(field)][row] == DONE for field in fields)
+    stored = [field for field in fields if field not in self._experiment.given]
+    return all(self.status[owner(field)][row] == DONE for field in stored)
 
   def _write(self, step: Step, computed: Computed, slots: Sequence[int]) -> None:
     if not slots:

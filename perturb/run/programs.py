@@ -103,7 +103,8 @@ class Programs:
     known = task.batch.known
     for field in task.step.needs:
       if field not in known:
-        known[field] = self._read(field, task.batch, list(task.batch.images))
+        read = self._given if field in self._experiment.given else self._read
+        known[field] = read(field, task.batch, list(task.batch.images))
     asked = {'x': known['x'], 'target': known['asked']}
     return asked | {field: known[field] for field in task.step.needs}
 
@@ -119,9 +120,12 @@ class Programs:
   def _read(self, field: str, batch: Batch, slots: list[int]) -> np.ndarray:
     """A field that an earlier start has stored, `[all slots, ...]`; zeros in the other slots."""
     found = self._stored.read(field, [batch.images[slot].row for slot in slots])
-    values = np.zeros((len(batch.known['x']), *found.shape[1:]), found.dtype)
-    values[slots] = found
-    return values
+    return _in_slots(found, batch, slots)
+
+  def _given(self, name: str, batch: Batch, slots: list[int]) -> np.ndarray:
+    """What is known beforehand of the images in some slots; zeros in the others."""
+    values = self._experiment.given[name]
+    return _in_slots(np.stack([values[batch.images[slot].name] for slot in slots]), batch, slots)
 
   def _program(self, step: Step, share: dict[str, np.ndarray]) -> tuple[Spread | OneByOne, float]:
     """(the program of a step, seconds that its compilation had taken before this was asked)."""
@@ -138,3 +142,9 @@ class Programs:
       }
       self._programs[step.name] = Spread(step.explain, self._net_everywhere, one)
     return self._programs[step.name], 0.0
+
+
+def _in_slots(found: np.ndarray, batch: Batch, slots: list[int]) -> np.ndarray:
+  values = np.zeros((len(batch.known['x']), *found.shape[1:]), found.dtype)
+  values[slots] = found
+  return values

@@ -14,7 +14,7 @@ import numpy as np
 
 from perturb.errors import MissingError, UserError, did_you_mean
 from perturb.store.arrays import DONE, Field, Group
-from perturb.store.manifest import Manifest
+from perturb.store.manifest import Manifest, names_by_row
 
 RESULTS, TIMINGS = 'results.zarr', 'timings.zarr'
 
@@ -117,6 +117,14 @@ class Results:
     for name in names:
       group, row = self.place(name)
       yield (name, *(column[row] for column in values[group.path.name]))
+
+  def blocks(self, names: Sequence[str], size: int) -> Iterator[tuple[Group, dict[int, str]]]:
+    """(group, row -> name) of some images, at most so many at a time, in order of the rows."""
+    wanted = set(names)
+    for group, by_row in names_by_row(self.manifest.entries).items():
+      rows = [row for row in sorted(by_row) if by_row[row] in wanted]
+      for i in range(0, len(rows), size):
+        yield self.groups[group], {row: by_row[row] for row in rows[i : i + size]}
 
   def seconds(self, name: str, step: str = '') -> float:
     """How long an image took, without compilation: its share of its batch.

@@ -1,6 +1,6 @@
 """The numbers of a benchmark, from the stored heatmaps: some images at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 import pathlib
 from typing import NamedTuple
 import zlib
@@ -11,7 +11,6 @@ import numpy as np
 from perturb.data.datasets import Dataset
 from perturb.nets import Pretrained
 from perturb.store.arrays import DONE, Group
-from perturb.store.manifest import names_by_row
 from perturb.store.results import Results
 from perturb.tasks.metrics import METRICS, Asked, Block
 from perturb.tasks.views import Views
@@ -63,7 +62,7 @@ def measure(
   annotated = any(METRICS[metric].annotated for metric in config.metrics)
   order = {name: i for i, name in enumerate(names)}
   found = dict[tuple[str, str], dict[str, np.ndarray]]()
-  for group, rows in _blocks(names, stored):
+  for group, rows in stored.blocks(names, AT_ONCE):
     at = [order[name] for name in rows.values()]
     known = group.read('rank', list(rows)) <= (config.top or np.inf)
     seen = [views.of(name) for name in rows.values()] if annotated else []
@@ -112,15 +111,6 @@ def _once(values: np.ndarray, pictures: np.ndarray) -> np.ndarray:
   first = np.zeros(len(values), bool)
   first[np.unique(pictures, return_index=True)[1]] = True
   return np.where(first, values, np.nan)
-
-
-def _blocks(names: Sequence[str], stored: Results) -> Iterator[tuple[Group, dict[int, str]]]:
-  """(group, row -> name) of some images at a time."""
-  wanted = set(names)
-  for group, by_row in names_by_row(stored.manifest.entries).items():
-    rows = [row for row in sorted(by_row) if by_row[row] in wanted]
-    for i in range(0, len(rows), AT_ONCE):
-      yield stored.groups[group], {row: by_row[row] for row in rows[i : i + AT_ONCE]}
 
 
 def _fields(

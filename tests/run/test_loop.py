@@ -156,6 +156,27 @@ def test_what_is_too_much_for_the_memory_fails_alone(pictures, tmp_path, monkeyp
   assert 'class0/2.png: there is not enough memory for it' in said
 
 
+def test_a_step_is_given_what_is_known_of_its_images(pictures, tmp_path):
+  """By name, whatever their order; an image that failed before leaves the others theirs."""
+  (pictures / 'class0' / '2.png').write_bytes(b'damaged')
+  names = [f'class{i // 4}_{i}' for i in range(7)]
+  shares = {name: np.float32([i, 10 * i]) for i, name in enumerate(names)}
+  plain = experiment(lambda *_: '')
+  step = Step(
+    lambda _, share: {'sum': share['weights'].sum(1) + share['mean']},
+    lambda _: {'sum': Field()},
+    name='weighted',
+    needs=('weights', 'mean'),
+  )
+  made = dataclasses.replace(plain, steps=(*plain.steps, step), given={'weights': shares})
+  outcome = Run(made, open_dataset(f'classes:{pictures}'), config(), tmp_path / 'out')()
+  assert outcome.failed == 1
+  found = results_group(tmp_path / 'out', '32x32').read('weighted/sum')
+  expected = 11 * np.arange(7) + means(tmp_path / 'out')
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
+  assert np.isnan(found).tolist() == [i == 2 for i in range(7)]
+
+
 def test_images_can_be_added_but_not_replaced(pictures, tmp_path):
   out = tmp_path / 'out'
   assert go(out, f'{pictures}/class0').computed == 4
