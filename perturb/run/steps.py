@@ -25,8 +25,12 @@ PREDICTION = {
 
 def predict(net: Callable[[jax.Array], jax.Array], share: Share) -> dict[str, jax.Array]:
   """The class that is explained, its score, probability and rank among the classes: `[n]` each."""
-  scores = class_scores(net(share['x']))
-  target = jnp.where(share['target'] < 0, jnp.argmax(scores, axis=1), share['target'])
+  return prediction_of(class_scores(net(share['x'])), share['target'])
+
+
+def prediction_of(scores: jax.Array, asked: jax.Array) -> dict[str, jax.Array]:
+  """`predict` where the scores `[n, classes]` are known; asked `[n]`: -1 for the class predicted."""
+  target = jnp.where(asked < 0, jnp.argmax(scores, axis=1), asked)
   each = jnp.arange(target.shape[0])
   score = scores[each, target]
   return {

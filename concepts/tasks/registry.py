@@ -1,0 +1,11 @@
+"""Every task of `python -m concepts.main` by name; see `perturb.tasks.registry`."""
+
+from collections.abc import Callable
+
+import ml_collections
+
+from concepts.tasks import relevant
+
+TASKS: dict[str, Callable[[ml_collections.ConfigDict, str], int]] = {
+  'relevant': relevant.run,
+}

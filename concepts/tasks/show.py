@@ -1,0 +1,137 @@
+"""The page and the figures of a study of relevant features."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from concepts.figures import relevant as figures
+from concepts.figures.relevant_page import relevant_page
+from concepts.figures.views import ClassView, Curve, FeatureView, ImageView, Study
+from concepts.tasks.explain import OURS, PART, Explained
+from concepts.tasks.overlap import Row
+from concepts.tasks.respond import Known
+from concepts.tasks.select import Weights
+from concepts.tasks.setting import Setting
+from perturb.data.fitted_regions import fitted_mask
+from perturb.errors import UserError
+from perturb.figures.style import png
+from perturb.run.shown import shown_pictures
+from perturb.store import files
+from perturb.store.results import Results
+from perturb.store.workdir import Workdir
+
+IN_FIGURE = 6  # Images of the figure of explanations.
+
+
+def show(
+  setting: Setting,
+  folder: Workdir,
+  known: Known,
+  weights: Weights,
+  features: dict[int, FeatureView],
+  explained: Explained,
+  curves: Sequence[Curve],
+  rows: Sequence[Row],
+) -> None:
+  """Writes `relevant.html`, `classes.csv` and the figures."""
+  classes = _classes(setting, known, weights)
+  images = _images(setting, known, explained)
+  table = [(row.title, row.mean, row.deviation, row.paper) for row in rows]
+  study = Study(
+    title=f'{setting.config.images} · {_network(setting)}',
+    made=_made(setting, known),
+    features=features,
+    classes=classes,
+    images=images,
+    curves=curves,
+    table=table,
+  )
+  folder.write('relevant.html', relevant_page(study))
+  files.write_table(
+    folder.path / 'classes.csv',
+    ('class', 'images', 'accuracy', 'features'),
+    [(one.name, one.images, f'{one.accuracy:.6g}', len(one.features)) for one in classes],
+  )
+  drawn = {
+    'average_images': figures.average_images(classes, features, setting.config.shown),
+    'explanations': figures.explanations(images[:IN_FIGURE], features) if images else None,
+    'ablation': figures.ablation(curves) if curves else None,
+    'overlap': figures.overlap(table) if table else None,
+  }
+  for name, figure in drawn.items():
+    if figure is not None:
+      folder.write(f'{name}.png', png(figure))
+
+
+def _network(setting: Setting) -> str:
+  return setting.config.network or setting.config.training.network
+
+
+def _made(setting: Setting, known: Known) -> str:
+  config = setting.config
+  return (
+    f'{len(known.names)} images, {setting.features.count} features of '
+    f'{len(setting.features.layers)} layers; mode {config.mode}, mu {config.mu:g}'
+  )
+
+
+def _classes(setting: Setting, known: Known, weights: Weights) -> list[ClassView]:
+  right = known.labels == known.predicted
+  return [
+    ClassView(
+      setting.net.class_name(int(index)),
+      weights.of_class(int(index)),
+      int(np.sum(known.labels == index)),
+      float(np.mean(right[known.labels == index])),
+    )
+    for index in np.unique(known.labels)
+  ]
+
+
+def _images(setting: Setting, known: Known, explained: Explained) -> list[ImageView]:
+  place = {name: i for i, name in enumerate(explained.names)}
+  done = np.zeros(len(known.names), bool)
+  done[[explained.at[place[name]] for name in explained.outcome.done('', OURS)]] = True
+  names = [known.names[i] for i in known.spread(done, setting.config.figures)]
+  stored = Results(setting.path / PART)
+  shown = shown_pictures(setting.net, setting.dataset, names, setting.config, stored)
+  return [
+    _image(setting, known, explained, stored, one.name, one.picture, place[one.name])
+    for one in shown
+  ]
+
+
+def _image(
+  setting: Setting,
+  known: Known,
+  explained: Explained,
+  stored: Results,
+  name: str,
+  picture: np.ndarray,
+  number: int,
+) -> ImageView:
+  at, net = explained.at[number], setting.net
+  indices, contributions = (np.asarray(one)[number] for one in explained.top)
+  some = indices >= 0
+  columns = (one[some].tolist() for one in (indices, contributions, explained.shares[number]))
+  return ImageView(
+    name=name,
+    picture=picture,
+    label=net.class_name(int(known.labels[at])) if setting.classes else '',
+    predicted=net.class_name(int(known.predicted[at])),
+    probability=float(stored.field(name, 'probability')),
+    features=list(zip(*columns, strict=True)),
+    heatmaps=stored.field(name, f'{OURS}/each')[some],
+    combined=stored.field(name, f'{OURS}/heatmap'),
+    mask=_mask(setting, int(known.indices[at])),
+  )
+
+
+def _mask(setting: Setting, index: int) -> np.ndarray | None:
+  if setting.dataset.regions is None:
+    return None
+  try:
+    mask = setting.dataset.region(index).mask()
+  except UserError:
+    return None
+  return fitted_mask(mask, size=setting.net.size, fit=setting.config.fit, multiple=1)
