@@ -9,7 +9,7 @@ Schaub-Meyer and Roth, ICCV 2023).
 from collections.abc import Collection, Mapping
 import functools
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from PIL import Image
@@ -58,7 +58,6 @@ MARGIN = 42  # Around a frame: what a crop shows there when it is turned by 25 d
 WHOLE = FRAME + 2 * MARGIN
 SAMPLES = 2  # Of a pixel's side.
 
-ALL_AROUND = 2 * math.pi
 PITCH = math.radians(16)  # How far the camera looks down.
 DISTANCE, MIDDLE, ZOOM = 4.2, 0.55, 3.55  # From the flower; the height looked at; focal length.
 LIGHT, AMBIENT, KEY, GLOSS = (
@@ -106,48 +105,51 @@ def discriminative_part(label: str) -> str:
   return label.split(' ')[0]
 
 
+class Scene(NamedTuple):
+  """What all classes of a set share.
+
+  Attributes:
+    viewpoints: the steps of a whole turn.
+    background: 'plain', or 'textured': random clouds, other ones at each viewpoint.
+    jitter: 0 to 1: how much the light and all colours differ from viewpoint to viewpoint.
+    seed: of the clouds and of what jitter does.
+  """
+
+  viewpoints: int = VIEWPOINTS
+  background: Background = 'plain'
+  jitter: float = 0.0
+  seed: int = 0
+
+
+USUAL_SCENE = Scene()
+
+
 def render(
   variant: str,
   label: str,
   viewpoint: int,
   *,
-  viewpoints: int = VIEWPOINTS,
   without: Collection[str] = (),
   recolour: Mapping[str, str] | None = None,
-  background: Background = 'plain',
-  jitter: float = 0.0,
-  seed: int = 0,
+  scene: Scene = USUAL_SCENE,
 ) -> Rendered:
   """A frame, 300 x 300 pixels: the flower of a class from a viewpoint.
 
-  All classes of a set have the same flower, light and background at a viewpoint, but for the part
+  At a viewpoint all classes of a set have the same shape, light and background, but for the part
   that makes the class.
 
   Args:
     variant: the set, one of `VARIANTS`.
     label: the name of a class of it.
     viewpoint: from 0: how many steps the flower is turned.
-    viewpoints: the steps of a whole turn.
     without: names of `PARTS` that are left away; what is behind them is then seen.
     recolour: part -> a name of `COLOURS`, in place of its own.
-    background: 'plain', or 'textured': of random clouds, other ones at each viewpoint.
-    jitter: 0 to 1: how much the light and all colours differ from viewpoint to viewpoint.
-    seed: of the backgrounds and of what jitter does.
+    scene: what all classes share.
 
   Raises:
-    UserError: for a name that is none of these.
+    UserError: for a name that is none of these, or a number outside its range.
   """
-  whole = render_whole(
-    variant,
-    label,
-    viewpoint,
-    viewpoints=viewpoints,
-    without=without,
-    recolour=recolour,
-    background=background,
-    jitter=jitter,
-    seed=seed,
-  )
+  whole = render_whole(variant, label, viewpoint, without=without, recolour=recolour, scene=scene)
   inside = slice(MARGIN, MARGIN + FRAME)
   return Rendered(whole.picture[inside, inside], whole.parts[inside, inside])
 
@@ -157,21 +159,21 @@ def render_whole(
   label: str,
   viewpoint: int,
   *,
-  viewpoints: int = VIEWPOINTS,
   without: Collection[str] = (),
   recolour: Mapping[str, str] | None = None,
-  background: Background = 'plain',
-  jitter: float = 0.0,
-  seed: int = 0,
+  scene: Scene = USUAL_SCENE,
 ) -> Rendered:
   """As `render`, with `MARGIN` pixels of background around the frame, for `view`."""
   recolour = recolour or {}
-  _check(variant, label, [*without, *recolour], recolour.values(), background, jitter)
+  _check(variant, label, viewpoint, scene)
+  for name in (*without, *recolour):
+    check_choice('a part', name, PARTS)
+  for name in recolour.values():
+    check_choice('a colour', name, list(COLOURS))
   shown = tuple(name for name in _parts_of(label) if name not in without)
-  colours = _colours(label, recolour) * _tints(jitter, seed, viewpoint)
-  lit = _lit(shown, viewpoint / viewpoints, _light(jitter, seed, viewpoint))
-  behind = _background(background, seed, viewpoint)
-  return Rendered(_painted(lit, colours, behind), _majority(lit))
+  colours = _colours(label, recolour) * _tints(scene, viewpoint)
+  lit = _lit(shown, viewpoint / scene.viewpoints, _light(scene, viewpoint))
+  return Rendered(_painted(lit, colours, _background(scene, viewpoint)), _majority(lit))
 
 
 def view(whole: Rendered, crop: int, rotation: int) -> Rendered:
@@ -203,23 +205,14 @@ def view(whole: Rendered, crop: int, rotation: int) -> Rendered:
   )
 
 
-def _check(
-  variant: str,
-  label: str,
-  parts: Collection[str],
-  colours: Collection[str],
-  background: str,
-  jitter: float,
-) -> None:
+def _check(variant: str, label: str, viewpoint: int, scene: Scene) -> None:
   check_choice('variant', variant, list(VARIANTS))
   check_choice(f'a class of {variant}', label, VARIANTS[variant])
-  for name in parts:
-    check_choice('a part', name, PARTS)
-  for name in colours:
-    check_choice('a colour', name, list(COLOURS))
-  check_choice('background', background, ['plain', 'textured'])
-  if not 0 <= jitter <= 1:
-    raise UserError(f'jitter must be from 0 to 1, not {jitter}')
+  check_choice('background', scene.background, get_args(Background))
+  if not 0 <= viewpoint < scene.viewpoints:
+    raise UserError(f'viewpoint must be from 0 to {scene.viewpoints - 1}, not {viewpoint}')
+  if not 0 <= scene.jitter <= 1:
+    raise UserError(f'jitter must be from 0 to 1, not {scene.jitter}')
 
 
 def _parts_of(label: str) -> tuple[str, ...]:
@@ -236,18 +229,18 @@ def _colours(label: str, recolour: Mapping[str, str]) -> np.ndarray:
   )
 
 
-def _random(seed: int, viewpoint: int, use: int) -> np.random.Generator:
-  return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, viewpoint, use])))
+def _random(scene: Scene, viewpoint: int, use: int) -> np.random.Generator:
+  return np.random.Generator(np.random.PCG64(np.random.SeedSequence([scene.seed, viewpoint, use])))
 
 
-def _tints(jitter: float, seed: int, viewpoint: int) -> np.ndarray:
+def _tints(scene: Scene, viewpoint: int) -> np.ndarray:
   """What the colours of parts are multiplied by, `[1 + parts, 3]`: up to 20 % more or less."""
-  return 1 + 0.2 * jitter * _random(seed, viewpoint, 0).uniform(-1, 1, (1 + len(PARTS), 3))
+  return 1 + 0.2 * scene.jitter * _random(scene, viewpoint, 0).uniform(-1, 1, (1 + len(PARTS), 3))
 
 
-def _light(jitter: float, seed: int, viewpoint: int) -> tuple[float, ...]:
+def _light(scene: Scene, viewpoint: int) -> tuple[float, ...]:
   """(its direction x, y, z, its strength)."""
-  moved = _random(seed, viewpoint, 1).uniform(-1, 1, 4) * jitter
+  moved = _random(scene, viewpoint, 1).uniform(-1, 1, 4) * scene.jitter
   return (*(LIGHT + 0.5 * moved[:3]).tolist(), float(1 + 0.25 * moved[3]))
 
 
@@ -280,7 +273,7 @@ def _lit(shown: tuple[str, ...], turn: float, light: tuple[float, ...]) -> _Lit:
 
 def _seen_from(mesh: Mesh, turn: float) -> Mesh:
   """In the camera's axes: to the right, up, near; `turn` is a share of a whole turn."""
-  cos, sin = _circle(ALL_AROUND * turn)
+  cos, sin = _circle(2 * math.pi * turn)
   down, level = _circle(PITCH)[::-1]
 
   def moved(points: np.ndarray, height: float) -> np.ndarray:
@@ -332,11 +325,11 @@ def _majority(lit: _Lit) -> np.ndarray:
   return found
 
 
-def _background(kind: Background, seed: int, viewpoint: int) -> np.ndarray:
+def _background(scene: Scene, viewpoint: int) -> np.ndarray:
   """uint8 `[WHOLE, WHOLE, 3]`."""
-  if kind == 'plain':
+  if scene.background == 'plain':
     return np.full((WHOLE, WHOLE, 3), PLAIN, np.uint8)
-  random, clouds = _random(seed, viewpoint, 2), np.zeros((WHOLE, WHOLE, 3), np.int64)
+  random, clouds = _random(scene, viewpoint, 2), np.zeros((WHOLE, WHOLE, 3), np.int64)
   for cells, weight in ((3, 5), (8, 4), (24, 4), (64, 3)):  # Coarse and fine; of 16.
     noise = Image.fromarray(random.integers(0, 256, (cells, cells, 3), np.uint8))
     clouds += weight * np.asarray(noise.resize((WHOLE, WHOLE), Image.Resampling.BICUBIC), np.int64)
