@@ -76,8 +76,8 @@ class Dataset:
     """
     if self.regions is None:
       raise UserError(
-        "config.images: these pictures have no boxes or masks; 'voc:', 'coco:', 'imagenet:' and "
-        "'masks:' have"
+        "config.images: these pictures have no boxes or masks; 'voc:', 'coco:', 'imagenet:', "
+        "'masks:' and 'an8flower:' have"
       )
     try:
       return self.regions(index)

@@ -20,6 +20,7 @@ from perturb.evaluate.localisation_scores import (
 )
 from perturb.evaluate.occluded_boxes import BoxOcclusion, box_occlusion
 from perturb.evaluate.overlap import IouCurves, iou_curves, relevance_mass, relevance_rank
+from perturb.evaluate.part_importance import PartImportance, part_importance
 from perturb.evaluate.pointing import centre_hits, point_hits, pointing_game
 from perturb.evaluate.randomised_nets import (
   layers_from,
@@ -38,6 +39,7 @@ __all__ = [
   'DeletionInsertion',
   'Interval',
   'IouCurves',
+  'PartImportance',
   'area_under',
   'best_threshold',
   'box_iou',
@@ -57,6 +59,7 @@ __all__ = [
   'mean_over_classes',
   'paired_interval',
   'parametrised_layers',
+  'part_importance',
   'pearson_correlation',
   'point_hits',
   'pointing_game',
