@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import dataclasses
 import io
 import itertools
+import os
 import pathlib
 import re
 
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from perturb.data.coco import open_coco
-from perturb.data.digits import Examples
+from perturb.data.digits import Examples, load_digits
 from perturb.data.imagenet import open_imagenet
 from perturb.data.images import Source, find_images, is_hidden, may_be_picture
 from perturb.data.masks import open_masks
@@ -23,6 +24,7 @@ from perturb.data.voc import open_voc
 from perturb.errors import UserError
 
 _ANNOTATED = {'voc': open_voc, 'coco': open_coco, 'imagenet': open_imagenet, 'masks': open_masks}
+DIGITS = 'digits'
 
 
 def open_dataset(images: str, split: str = '', data_dir: str = '') -> Dataset:
@@ -31,6 +33,8 @@ def open_dataset(images: str, split: str = '', data_dir: str = '') -> Dataset:
   Args:
     images: one of
       - paths, folders, globs and names of bundled photographs, separated by commas;
+      - `digits`, 5000 labelled images of MNIST (see `perturb.data.digits`); as of any bundled
+        name, a file or folder of that name comes first;
       - `classes:FOLDER`, a folder with a subfolder for each class, as ImageNet's; hidden and empty
         ones, and files that are no pictures, do not count;
       - `tfds:NAME`, a dataset of tensorflow-datasets that has been prepared as array_record files;
@@ -51,6 +55,9 @@ def open_dataset(images: str, split: str = '', data_dir: str = '') -> Dataset:
     return _sliced(_ANNOTATED[kind](name), split)
   if kind == 'classes':
     return _sliced(of_class_folders(name, 'config.images'), split)
+  if images == DIGITS and not os.path.exists(images):
+    digits = load_digits()
+    return _sliced(of_examples(digits, range(len(digits.labels))), split)
   sources, problems = find_images(images)
   return _sliced(dataclasses.replace(of_files(sources), problems=tuple(problems)), split)
 
@@ -80,12 +87,14 @@ def _sliced(dataset: Dataset, split: str) -> Dataset:
   if not found:
     raise UserError(f'config.split: of files it is a slice such as [1000:2000], not {split!r}')
   start, stop = (int(number) if number else None for number in found.groups())
-  indices, regions = range(len(dataset.sources))[start:stop], dataset.regions
+  indices = range(len(dataset.sources))[start:stop]
+  regions, groups = dataset.regions, dataset.groups
   return dataclasses.replace(
     dataset,
     sources=[dataset.sources[i] for i in indices],
     read=lambda i: dataset.read(indices[i]),
     regions=None if regions is None else lambda i: regions(indices[i]),
+    groups=None if groups is None else tuple(groups[i] for i in indices),
   )
 
 

@@ -29,6 +29,8 @@ class Dataset:
     problems: a line for each item asked for that matches nothing.
     regions: index -> where the class of an item is in its upright picture; None if no item is
       annotated. It raises `ImageError`, or what its library raises.
+    groups: of each item, which group of near-duplicates it belongs to; a split keeps them
+      together: `[N]`. None if each item stands alone.
   """
 
   sources: Sequence[Source]
@@ -36,6 +38,7 @@ class Dataset:
   class_names: tuple[str, ...] = ()
   problems: tuple[str, ...] = ()
   regions: Callable[[int], Region] | None = None
+  groups: tuple[int, ...] | None = None
 
   def record(self, index: int) -> Record:
     """What is stored of a picture.
