@@ -3,19 +3,18 @@
 import bisect
 from collections.abc import Sequence
 import dataclasses
-import io
 import itertools
 import os
 import pathlib
 import re
 
 import numpy as np
-from PIL import Image
 
+from perturb.data.an8flower import open_an8flower
 from perturb.data.coco import open_coco
 from perturb.data.digits import Examples, load_digits
 from perturb.data.imagenet import open_imagenet
-from perturb.data.images import Source, find_images, is_hidden, may_be_picture
+from perturb.data.images import Source, find_images, is_hidden, may_be_picture, png_file
 from perturb.data.masks import open_masks
 from perturb.data.names import harmless, unique_names
 from perturb.data.records import Dataset, Record
@@ -23,7 +22,13 @@ from perturb.data.tfds import open_tfds
 from perturb.data.voc import open_voc
 from perturb.errors import UserError
 
-_ANNOTATED = {'voc': open_voc, 'coco': open_coco, 'imagenet': open_imagenet, 'masks': open_masks}
+_ANNOTATED = {
+  'voc': open_voc,
+  'coco': open_coco,
+  'imagenet': open_imagenet,
+  'masks': open_masks,
+  'an8flower': open_an8flower,
+}
 DIGITS = 'digits'
 
 
@@ -41,7 +46,9 @@ def open_dataset(images: str, split: str = '', data_dir: str = '') -> Dataset:
       - pictures with boxes or masks, an item for each picture and class that it shows:
         `voc:FOLDER` or `voc:FOLDER:SET` (see `perturb.data.voc`), `coco:FILE.json` or
         `coco:FILE.json:FOLDER` (`perturb.data.coco`), `imagenet:FOLDER` (`perturb.data.imagenet`),
-        `masks:FOLDER` (`perturb.data.masks`), and `tfds:NAME` if its records have boxes.
+        `masks:FOLDER` (`perturb.data.masks`), and `tfds:NAME` if its records have boxes;
+      - `an8flower:single-6c`, `an8flower:double-12c`, `an8flower:part-2c`, rendered when they are
+        read, or `an8flower:FOLDER` (`perturb.data.an8flower`): flowers with exact masks.
     split: of tensorflow-datasets, `validation[:1000]`; of files, a slice `[1000:2000]`.
     data_dir: where tensorflow-datasets keeps its data; '' for its usual place.
 
@@ -72,9 +79,8 @@ def of_examples(examples: Examples, indices: Sequence[int] | np.ndarray) -> Data
   names = [f'{examples.class_names[examples.labels[i]]}_{i:04d}' for i in indices]
 
   def read(index: int) -> Record:
-    chosen, file = indices[index], io.BytesIO()
-    Image.fromarray(examples.images[chosen]).save(file, 'png')
-    return Record(file, int(examples.labels[chosen]))
+    chosen = indices[index]
+    return Record(png_file(examples.images[chosen]), int(examples.labels[chosen]))
 
   return Dataset([Source(name, name) for name in names], read, examples.class_names)
 
@@ -87,14 +93,14 @@ def _sliced(dataset: Dataset, split: str) -> Dataset:
   if not found:
     raise UserError(f'config.split: of files it is a slice such as [1000:2000], not {split!r}')
   start, stop = (int(number) if number else None for number in found.groups())
-  indices = range(len(dataset.sources))[start:stop]
-  regions, groups = dataset.regions, dataset.groups
+  indices, regions = range(len(dataset.sources))[start:stop], dataset.regions
+  groups = dataset.groups
   return dataclasses.replace(
     dataset,
     sources=[dataset.sources[i] for i in indices],
     read=lambda i: dataset.read(indices[i]),
     regions=None if regions is None else lambda i: regions(indices[i]),
-    groups=None if groups is None else tuple(groups[i] for i in indices),
+    groups=None if groups is None else groups[start:stop],
   )
 
 

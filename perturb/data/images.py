@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import glob
 import importlib.resources
+import io
 import os
 import pathlib
 from typing import IO, NamedTuple
@@ -251,6 +252,14 @@ def open_cutout(file: File, place: str) -> Image.Image:
     if not upright.has_transparency_data:
       raise ImageError(f'{place}: has no alpha channel; save the object as a PNG with one')
     return upright.convert('RGBA')
+
+
+def png_file(pixels: np.ndarray) -> IO[bytes]:
+  """uint8 `[H, W]` or `[H, W, 3]` as a PNG file in memory."""
+  file = io.BytesIO()
+  Image.fromarray(pixels).save(file, 'png')
+  file.seek(0)
+  return file
 
 
 def load_image(path: str, *, size: int, fit: Fit = 'crop') -> np.ndarray:

@@ -29,8 +29,7 @@ class Dataset:
     problems: a line for each item asked for that matches nothing.
     regions: index -> where the class of an item is in its upright picture; None if no item is
       annotated. It raises `ImageError`, or what its library raises.
-    groups: of each item, which group of near-duplicates it belongs to; a split keeps them
-      together: `[N]`. None if each item stands alone.
+    groups: of each item, which group of near-duplicates it belongs to; a split keeps them together.
   """
 
   sources: Sequence[Source]
@@ -77,8 +76,8 @@ class Dataset:
     """
     if self.regions is None:
       raise UserError(
-        "config.images: these pictures have no boxes or masks; 'voc:', 'coco:', 'imagenet:' and "
-        "'masks:' have"
+        "config.images: these pictures have no boxes or masks; 'voc:', 'coco:', 'imagenet:', "
+        "'masks:' and 'an8flower:' have"
       )
     try:
       return self.regions(index)

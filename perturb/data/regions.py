@@ -138,6 +138,16 @@ def masked_region(file: File, place: str, mask: np.ndarray, *, others: bool) -> 
     raise ImageError(
       f'{place}: has {size[0]} x {size[1]} pixels, but its mask has {width} x {height}'
     )
+  return region_of_mask(place, mask, others=others)
+
+
+def region_of_mask(place: str, mask: np.ndarray, *, others: bool) -> Region:
+  """As `masked_region`, of a picture that is known to be as large as its mask.
+
+  Raises:
+    ImageError: if the mask is empty.
+  """
+  size = mask.shape[::-1]
   if not mask.any():
     raise ImageError(f'{place}: its mask is zero everywhere; what is inside must not be')
   rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))

@@ -31,6 +31,9 @@ from perturb.training import epochs as training
 from perturb.training.examples import read_examples
 
 FREE = ('data_dir', 'workers')  # What another start may change.
+METRICS = ('epoch', 'loss', 'test_accuracy')
+CLASSES = ('class', 'test_images', 'accuracy')
+PREDICTIONS = ('image', 'class', 'predicted')
 
 
 class Data(NamedTuple):
@@ -133,19 +136,19 @@ def _train(net: Pretrained, data: Data, folder: Workdir, steps: int) -> Pretrain
 def _tabulate(folder: Workdir, data: Data, predicted: np.ndarray, metrics: np.ndarray) -> None:
   """Writes `metrics.csv`, `classes.csv` and `predictions.csv`."""
   rows = [(i + 1, f'{loss:.6g}', f'{accuracy:.6g}') for i, (loss, accuracy) in enumerate(metrics)]
-  write_table(folder.path / 'metrics.csv', ('epoch', 'loss', 'test_accuracy'), rows)
+  write_table(folder.path / 'metrics.csv', METRICS, rows)
   titles, labels = data.examples.class_names, data.examples.labels[data.test]
   right = predicted == labels
   each = [(title, right[labels == label]) for label, title in enumerate(titles)]
   write_table(
     folder.path / 'classes.csv',
-    ('class', 'test_images', 'accuracy'),
+    CLASSES,
     [(title, len(found), f'{found.mean():.6g}' if len(found) else '') for title, found in each],
   )
   names = [data.names[i] for i in np.flatnonzero(data.test)]
   write_table(
     folder.path / 'predictions.csv',
-    ('image', 'class', 'predicted'),
+    PREDICTIONS,
     [
       (name, titles[label], titles[guess])
       for name, label, guess in zip(names, labels, predicted, strict=True)
