@@ -13,7 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.data = 'digits'  # 'digits': the held-out ones; 'images': those of config.images.
   config.network = 'runs/mnist/network'
   config.class_names = ''
-  config.test_share = 0.2  # Of the digits: as the network was trained.
+  config.folds = 5  # Of the digits, as the network was trained: the first is held out.
   config.count = 500  # Digits.
   config.seed = 0  # Of the split, as the network was trained, and of the classifiers.
 

@@ -28,6 +28,7 @@ from perturb.tasks import (
   minimal_boxes,
   representativeness,
   scores,
+  train,
 )
 from perturb.tasks.metrics import METRICS as METRICS_OF_RUNS
 from perturb.tasks.registry import TASKS
@@ -256,7 +257,9 @@ TABLES = {  # File and tasks, as docs/tables.md names them -> the columns.
   'keypoints.csv of parts': (*Keypoint._fields, 'intensity'),
   'detection.csv of adversarial': adversarial.DETECTION,
   'recovery.csv of adversarial': adversarial.RECOVERY,
-  'metrics.csv of train': ('epoch', 'loss', 'test_accuracy'),
+  'metrics.csv of train': train.METRICS,
+  'classes.csv of train': train.CLASSES,
+  'predictions.csv of train': train.PREDICTIONS,
   'benchmark.csv of benchmark': metric_tables.SUMMARY,
   'differences.csv of benchmark': metric_tables.DIFFERENCES,
   'metrics.csv of benchmark': ('image', 'method', *metric_tables.columns_of(list(METRICS_OF_RUNS))),

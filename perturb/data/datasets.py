@@ -4,6 +4,7 @@ import bisect
 from collections.abc import Sequence
 import dataclasses
 import itertools
+import os
 import pathlib
 import re
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from perturb.data.an8flower import open_an8flower
 from perturb.data.coco import open_coco
-from perturb.data.digits import Examples
+from perturb.data.digits import Examples, load_digits
 from perturb.data.imagenet import open_imagenet
 from perturb.data.images import Source, find_images, is_hidden, may_be_picture, png_file
 from perturb.data.masks import open_masks
@@ -28,6 +29,7 @@ _ANNOTATED = {
   'masks': open_masks,
   'an8flower': open_an8flower,
 }
+DIGITS = 'digits'
 
 
 def open_dataset(images: str, split: str = '', data_dir: str = '') -> Dataset:
@@ -36,6 +38,8 @@ def open_dataset(images: str, split: str = '', data_dir: str = '') -> Dataset:
   Args:
     images: one of
       - paths, folders, globs and names of bundled photographs, separated by commas;
+      - `digits`, 5000 labelled images of MNIST (see `perturb.data.digits`); as of any bundled
+        name, a file or folder of that name comes first;
       - `classes:FOLDER`, a folder with a subfolder for each class, as ImageNet's; hidden and empty
         ones, and files that are no pictures, do not count;
       - `tfds:NAME`, a dataset of tensorflow-datasets that has been prepared as array_record files;
@@ -58,6 +62,9 @@ def open_dataset(images: str, split: str = '', data_dir: str = '') -> Dataset:
     return _sliced(_ANNOTATED[kind](name), split)
   if kind == 'classes':
     return _sliced(of_class_folders(name, 'config.images'), split)
+  if images == DIGITS and not os.path.exists(images):
+    digits = load_digits()
+    return _sliced(of_examples(digits, range(len(digits.labels))), split)
   sources, problems = find_images(images)
   return _sliced(dataclasses.replace(of_files(sources), problems=tuple(problems)), split)
 

@@ -30,17 +30,3 @@ def load_digits() -> Examples:
   for array in (images, labels):
     array.setflags(write=False)  # Read from text once, and shared by all who ask.
   return Examples(images, labels, tuple(map(str, range(10))))
-
-
-def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
-  """(training, test) examples: of each class, a random `share` is for the test."""
-  random = np.random.RandomState(seed)
-  test = np.zeros(len(examples.labels), bool)
-  for label in np.unique(examples.labels):
-    members = random.permutation(np.flatnonzero(examples.labels == label))
-    test[members[: round(share * len(members))]] = True
-  known, unseen = (
-    Examples(examples.images[chosen], examples.labels[chosen], examples.class_names)
-    for chosen in (~test, test)
-  )
-  return known, unseen

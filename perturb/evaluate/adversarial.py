@@ -254,9 +254,9 @@ def detect(
   images, labels = examples(slice(known))
   rule = optimiser(learning_rate, epochs * (len(labels) // batch_size))
   epoch, state = make_epoch(net, rule, batch_size), start(net, rule)
-  losses = []
+  losses, members = [], jnp.arange(len(labels))
   for number in range(epochs):
-    state, loss = epoch(state, images, labels, jax.random.fold_in(key, number))
+    state, loss = epoch(state, images, labels, members, jax.random.fold_in(key, number))
     losses.append(float(loss))
   trained = dataclasses.replace(net, variables={**net.variables, 'params': state.params})
   held_out, wanted = examples(slice(known, None))

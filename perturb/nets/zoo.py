@@ -1,6 +1,6 @@
 """The networks under study by name, with the weights that a package carries or the user gives."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
 import importlib.resources
@@ -165,6 +165,32 @@ def read_fit(architecture: Architecture, checkpoint: Checkpoint, found: Fit) -> 
   return architecture.bind(found.network, variables)
 
 
+def untrained(
+  name: str, class_names: Sequence[str], preprocessing: str = '', seed: int = 0
+) -> Pretrained:
+  """A network with random weights, for classes of one's own: where a training begins.
+
+  Args:
+    name: one of `NETWORKS`.
+    class_names: of its logits, which are as many.
+    preprocessing: one of `PREPROCESSINGS`; '' for the network's usual one.
+    seed: of the weights.
+
+  Raises:
+    UserError: for an unknown name, with its near matches.
+  """
+  if name not in NETWORKS:
+    hint = did_you_mean(name, list(NETWORKS)) or f'; the networks are {", ".join(NETWORKS)}'
+    raise UserError(f'network {name!r} is not known{hint}')
+  architecture = NETWORKS[name]
+  architecture = dataclasses.replace(
+    architecture,
+    network=architecture.network.clone(classes=len(class_names)),
+    preprocessing=preprocessing or architecture.preprocessing,
+  )
+  return dataclasses.replace(_random(architecture, seed), class_names=tuple(class_names))
+
+
 def load(
   name: str, weights: str = '', preprocessing: str = '', class_names: str = '', seed: int = 0
 ) -> Pretrained:
@@ -241,6 +267,10 @@ def _found(name: str, weights: str, _stamp: tuple[int, ...]) -> tuple[Checkpoint
 def _of_architecture(name: str, weights: str, seed: int) -> Pretrained:
   architecture = NETWORKS[name]
   if weights == RANDOM:
-    network, images = architecture.network, jnp.zeros((1, *architecture.shape))
-    return architecture.bind(network, jax.jit(network.init)(jax.random.key(seed), images))
+    return _random(architecture, seed)
   return read_fit(architecture, *_found(name, weights, _stamp(weights)))
+
+
+def _random(architecture: Architecture, seed: int) -> Pretrained:
+  network, images = architecture.network, jnp.zeros((1, *architecture.shape))
+  return architecture.bind(network, jax.jit(network.init)(jax.random.key(seed), images))

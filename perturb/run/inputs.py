@@ -46,6 +46,20 @@ def check_inputs(workdir: pathlib.Path, experiment: Experiment, dataset: Dataset
   """
   found = {'network': _of_network(experiment.net)}
   found |= {name: digest_of(value) for name, value in experiment.inputs.items()}
+  check_digests(workdir, found)
+  _check_labels(workdir, experiment, dataset)
+
+
+def check_digests(workdir: pathlib.Path, found: Mapping[str, str]) -> None:
+  """Writes `inputs.json`, or refuses what is not as in the starts before.
+
+  Args:
+    workdir: made if missing.
+    found: what results depend on -> its `digest_of`.
+
+  Raises:
+    UserError: names what has changed.
+  """
   before = _read_inputs(workdir / INPUTS)
   for name, digest in found.items():
     if before.get(name, digest) != digest:
@@ -54,8 +68,9 @@ def check_inputs(workdir: pathlib.Path, experiment: Experiment, dataset: Dataset
         'a file that it names has changed; use another workdir'
       )
   workdir.mkdir(parents=True, exist_ok=True)
-  _check_labels(workdir, experiment, dataset)
-  files.write_atomically(workdir / INPUTS, (json.dumps(before | found, indent=2) + '\n').encode())
+  files.write_atomically(
+    workdir / INPUTS, (json.dumps(before | dict(found), indent=2) + '\n').encode()
+  )
 
 
 def _read_inputs(path: pathlib.Path) -> dict[str, str]:

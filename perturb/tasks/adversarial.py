@@ -12,7 +12,8 @@ import numpy as np
 from perturb.base import class_scores
 from perturb.console import format_table
 from perturb.data.datasets import Dataset, of_examples
-from perturb.data.digits import load_digits, split
+from perturb.data.digits import load_digits
+from perturb.data.folds import folds
 from perturb.errors import UserError, check_choice
 from perturb.evaluate.adversarial import Adversarial, adversarial_examples, detect, recover_labels
 from perturb.figures import studies as figures
@@ -48,9 +49,11 @@ def _check(config: ml_collections.ConfigDict) -> None:
 def _dataset(config: ml_collections.ConfigDict) -> Dataset:
   if config.data == 'images':
     return dataset_of(config)
-  examples = split(load_digits(), config.test_share, config.seed)[1]
-  order = np.random.RandomState(config.seed).permutation(len(examples.labels))[: config.count]
-  return of_examples(examples, order)
+  digits = load_digits()
+  held_out = np.flatnonzero(folds(digits.labels, None, config.folds, config.seed) == 0)
+  return of_examples(
+    digits, np.random.RandomState(config.seed).permutation(held_out)[: config.count]
+  )
 
 
 def _crafting(net: Pretrained, config: ml_collections.ConfigDict) -> Step:

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import shutil
 
@@ -6,7 +7,9 @@ from PIL import Image
 import pytest
 import tensorflow_datasets as tfds
 
-from perturb.data.datasets import open_dataset
+from perturb.data import datasets
+from perturb.data.datasets import of_examples, open_dataset
+from perturb.data.digits import load_digits
 from perturb.data.loader import load_ahead
 from perturb.errors import ImageError, UserError
 
@@ -176,3 +179,21 @@ def test_loading_ahead_keeps_order_and_raises_in_place():
   assert [next(loaded) for _ in range(4)] == [1, 4, 9, 16]
   with pytest.raises(ValueError, match='five'):
     next(loaded)
+
+
+def test_the_digits_are_a_dataset_unless_a_file_has_their_name(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  dataset = open_dataset('digits', '[4000:4003]')
+  assert [source.name for source in dataset.sources] == ['8_4000', '8_4001', '8_4002']
+  assert dataset.class_names == tuple('0123456789')
+  picture, label = dataset.picture(1)
+  assert label == 8 and (np.asarray(picture) == load_digits().images[4001]).all()
+  (tmp_path / 'digits').mkdir()
+  Image.fromarray(load_digits().images[0]).save(tmp_path / 'digits' / 'mine.png')
+  assert [source.name for source in open_dataset('digits').sources] == ['mine']
+
+
+def test_a_slice_takes_the_groups_along(monkeypatch):
+  grouped = dataclasses.replace(of_examples(load_digits(), range(4)), groups=(1, 1, 5, 5))
+  monkeypatch.setattr(datasets, 'of_examples', lambda *_: grouped)
+  assert open_dataset('digits', '[1:3]').groups == (1, 5)

@@ -366,7 +366,7 @@ def test_meta_saliency_makes_the_least_likely_classs_map_less_like_the_likeliest
   rule = training.optimiser(1e-3, 4 * len(x) // 50)
   epoch, state = training.make_epoch(net, rule, 50), training.start(net, rule)
   for i in range(4):
-    state, _ = epoch(state, x, jnp.asarray(labels), jax.random.key(i))
+    state, _ = epoch(state, x, jnp.asarray(labels), jnp.arange(len(x)), jax.random.key(i))
   net = dataclasses.replace(net, variables={**net.variables, 'params': state.params})
   some = x[::25]
   scores = np.asarray(net(some))

@@ -1,21 +1,25 @@
-"""Training the digits' network: it learns, and being killed changes nothing."""
+"""Training a network: it learns, what is held out stays so, and being killed changes nothing."""
 
 import csv
+import dataclasses
 
 import jax
 import numpy as np
+from PIL import Image
 import pytest
 
 from configs import train_mnist
 from perturb import nets
-from perturb.data.digits import load_digits, split
+from perturb.data.datasets import open_dataset
+from perturb.data.digits import load_digits
 from perturb.errors import UserError
 from perturb.tasks import train as training_command
+from perturb.training import examples
 
 
 def brief(epochs=2):
   config = train_mnist.get_config()
-  config.epochs, config.test_share = epochs, 0.6
+  config.epochs, config.folds = epochs, 2
   config.batch_size, config.learning_rate = 25, 0.003
   return config
 
@@ -27,18 +31,15 @@ def test_digits_are_mnists():
   assert digits.images.max() == 255 and digits.images[:, 0, 0].max() == 0
 
 
-def test_the_split_is_stratified_and_complete():
-  digits = load_digits()
-  known, unseen = split(digits, 0.2, seed=3)
-  np.testing.assert_array_equal(np.bincount(unseen.labels), [100] * 10)
-  assert known.images.sum() + unseen.images.sum() == digits.images.sum()
+def rows_of(path):
+  return list(csv.DictReader(path.open()))
 
 
 def test_it_learns_and_a_killed_training_continues_to_the_same_network(
   tmp_path, monkeypatch, capsys
 ):
   assert training_command.run(brief(), str(tmp_path / 'whole')) == 0
-  rows = list(csv.DictReader((tmp_path / 'whole' / 'metrics.csv').open()))
+  rows = rows_of(tmp_path / 'whole' / 'metrics.csv')
   assert len(rows) == 2 and float(rows[-1]['test_accuracy']) > 0.93
   assert 'epoch 2: loss' in capsys.readouterr().out
 
@@ -62,7 +63,7 @@ def test_it_learns_and_a_killed_training_continues_to_the_same_network(
   assert 'epoch 2:' in continued and 'epoch 1:' not in continued
   whole, again = (nets.load(str(tmp_path / name / 'network')) for name in ('whole', 'killed'))
   jax.tree.map(np.testing.assert_array_equal, again.variables, whole.variables)
-  for name in ('metrics.csv', 'config.json', 'network/network.json'):
+  for name in ('metrics.csv', 'classes.csv', 'predictions.csv', 'network/network.json'):
     assert (tmp_path / 'killed' / name).read_bytes() == (tmp_path / 'whole' / name).read_bytes()
 
   # What was written is the network, and the run loop's loader reads it.
@@ -73,14 +74,92 @@ def test_it_learns_and_a_killed_training_continues_to_the_same_network(
     training_command.run(brief(3), str(tmp_path / 'whole'))
 
 
+COLOURS = {'red': (200, 30, 30), 'green': (30, 200, 30), 'blue': (30, 30, 200)}
+EACH = 8
+
+
+@pytest.fixture
+def coloured(tmp_path):
+  """Eight pictures of each colour, of several shapes; one of the red ones is damaged."""
+  random = np.random.RandomState(0)
+  for name, colour in COLOURS.items():
+    (tmp_path / 'data' / name).mkdir(parents=True)
+    for i in range(EACH):
+      pixels = colour + random.randint(-30, 30, (20 + i, 30, 3))
+      Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / 'data' / name / f'{i}.png')
+  (tmp_path / 'data' / 'red' / '3.png').write_bytes(b'damaged')
+  return tmp_path / 'data'
+
+
+def of_colours(folder):
+  """The flower network: the smallest that sees colours."""
+  config = train_mnist.get_config()
+  config.network, config.images = 'flower', f'classes:{folder}'
+  config.folds, config.epochs, config.batch_size = 4, 3, 4
+  return config
+
+
+def test_it_learns_the_pictures_of_a_folder_and_names_what_it_cannot_read(
+  coloured, tmp_path, capsys
+):
+  assert training_command.run(of_colours(coloured), str(tmp_path / 'run')) == 1
+  (failure,) = rows_of(tmp_path / 'run' / 'failures.csv')
+  assert failure['image'] == 'red_3' and 'not an image' in failure['reason']
+  assert 'red/3.png: not an image' in capsys.readouterr().err
+
+  net = nets.load(str(tmp_path / 'run' / 'network'))
+  assert net.class_names == ('blue', 'green', 'red')  # As the folders are sorted.
+  assert net.network.classes == 3 and net.variables['params']['fc4']['kernel'].shape == (256, 3)
+  classes = rows_of(tmp_path / 'run' / 'classes.csv')
+  assert [row['class'] for row in classes] == ['blue', 'green', 'red']
+  assert {row['accuracy'] for row in classes} == {'1'}
+
+  # The predictions are those of the network that was saved.
+  rows, dataset = rows_of(tmp_path / 'run' / 'predictions.csv'), open_dataset(f'classes:{coloured}')
+  indices = {source.name: i for i, source in enumerate(dataset.sources)}
+  assert len(rows) == sum(int(row['test_images']) for row in classes) == 6
+  pictures = [dataset.picture(indices[row['image']])[0].resize((112, 112), 3) for row in rows]
+  x = net.preprocess(np.stack(list(map(np.asarray, pictures))))
+  assert [row['predicted'] for row in rows] == [net.class_names[i] for i in net(x).argmax(-1)]
+
+  # Another picture in the folder is no longer the training that the folder of the run holds.
+  Image.new('RGB', (20, 20), COLOURS['red']).save(coloured / 'red' / '3.png')
+  with pytest.raises(UserError, match='the data is not that of its results'):
+    training_command.run(of_colours(coloured), str(tmp_path / 'run'))
+
+
+def test_no_group_is_trained_on_and_held_out(coloured, tmp_path, monkeypatch):
+  """Four groups, of two pictures of each colour: one of them is the test."""
+  whole = open_dataset(f'classes:{coloured}')
+  grouped = dataclasses.replace(whole, groups=(3, 3, 1, 1, 4, 4, 9, 9) * 3)
+  monkeypatch.setattr(training_command, 'dataset_of', lambda _: grouped)
+  config = of_colours(coloured)
+  config.epochs = 1
+  training_command.run(config, str(tmp_path / 'run'))
+  held_out = {row['image'] for row in rows_of(tmp_path / 'run' / 'predictions.csv')}
+  group = {source.name: g for source, g in zip(grouped.sources, grouped.groups, strict=True)}
+  (chosen,) = {group[name] for name in held_out}
+  everything = {name for name in group if group[name] == chosen} - {'red_3'}
+  assert held_out == everything
+
+
+def test_more_pictures_than_memory_holds_are_refused(coloured, monkeypatch):
+  monkeypatch.setattr(examples, 'SHARE', 1e-9)
+  with pytest.raises(UserError, match='24 pictures of 112 x 112 pixels take 0.000903 GB'):
+    training_command.run(of_colours(coloured), str(coloured / 'run'))
+
+
 @pytest.mark.parametrize(
   ('field', 'value', 'message'),
   [
-    ('data', 'digit', 'config.data must be one of digits'),
-    ('network', 'flower', 'flower has 12 classes, the data 10'),
-    ('test_share', 1.5, 'config.test_share must be between 0 and 1'),
+    ('images', 'digit', "images: 'digit' does not exist"),
+    ('images', 'chelsea', "'chelsea' has 0 classes; a training takes pictures with labels"),
+    ('split', '[:600]', "class '2' has 0 pictures that can be read, for 2 folds"),
+    ('fit', 'aspect', 'config.fit must be one of crop, squash'),
+    ('network', 'flowers', "network 'flowers' is not known; did you mean 'flower'"),
+    ('folds', 1, 'config.folds must be at least 2'),
     ('epochs', 0, 'config.epochs must be at least 1'),
-    ('batch_size', 5000, 'config.batch_size: 5000 for 2000 examples'),
+    ('batch_size', 5000, 'config.batch_size: 5000 for 2500 pictures to train on'),
   ],
 )
 def test_a_config_that_cannot_be_trained_is_refused(tmp_path, field, value, message):

@@ -54,14 +54,13 @@ def _by_rows(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
   return functools.reduce(jnp.add, [wide[:, i : i + rows] @ weights[i] for i in range(k)])
 
 
-def _by_windows(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
-  """All windows side by side, as one matrix product; for few channels.
+def _windows(x: jax.Array, k: int, stride: int, padding: Padding) -> jax.Array:
+  """All windows side by side, `[N, h, w, k * reach * stride * C]`; for few channels.
 
   A line of pixels is read as one of `stride` pixels with as many times the channels, so that a
-  window is `reach` whole ones, wherever it begins.
+  window is `reach` whole ones, wherever it begins; what it holds beyond k columns does not count.
   """
-  k, _, channels, features = kernel.shape
-  reach = -(-k // stride)
+  channels, reach = x.shape[3], -(-k // stride)
   (top, bottom), (left, right) = padding
   rows = (x.shape[1] + top + bottom - k) // stride + 1
   columns = (x.shape[2] + left + right - k) // stride + 1
@@ -72,8 +71,14 @@ def _by_windows(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) 
   x = jnp.concatenate([x[:, :, j : j + columns] for j in range(reach)], axis=-1)
   x = jax.lax.optimization_barrier(x)
   x = jnp.concatenate([x[:, i : i + (rows - 1) * stride + 1 : stride] for i in range(k)], axis=-1)
-  weights = jnp.pad(kernel, ((0, 0), (0, reach * stride - k), (0, 0), (0, 0)))
-  return jax.lax.optimization_barrier(x) @ weights.reshape(-1, features)
+  return jax.lax.optimization_barrier(x)
+
+
+def _by_windows(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
+  """All windows side by side, as one matrix product; for few channels."""
+  k, features = kernel.shape[0], kernel.shape[3]
+  weights = jnp.pad(kernel, ((0, 0), (0, -k % stride), (0, 0), (0, 0)))
+  return _windows(x, k, stride, padding) @ weights.reshape(-1, features)
 
 
 def _forward(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
@@ -157,6 +162,8 @@ def _to_kernel(
   XLA runs its own, a convolution with a kernel as large as the image, on one core inside a loop.
   """
   k, _, channels, features = shape
+  if channels <= IMAGE_CHANNELS:  # A product of its own for each offset would be too thin.
+    return _to_kernel_by_windows(g, x, shape, stride, padding)
   x, flat = _pad(x, padding), g.reshape(-1, features)
   rows, columns = ((size - 1) * stride + 1 for size in g.shape[1:3])
   seen = [
@@ -164,9 +171,22 @@ def _to_kernel(
     for i in range(k)
     for j in range(k)
   ]
-  if channels <= IMAGE_CHANNELS:  # A product of its own would be too thin.
-    seen = [jax.lax.optimization_barrier(jnp.concatenate(seen, axis=-1))]
   return jnp.concatenate([part.T @ flat for part in seen]).reshape(shape)
+
+
+def _to_kernel_by_windows(
+  g: jax.Array, x: jax.Array, shape: tuple[int, ...], stride: int, padding: Padding
+) -> jax.Array:
+  """The same, one image after the other: its windows stay in the caches."""
+  k, _, channels, features = shape
+
+  def add(total: jax.Array, image: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+    seen = _windows(image[0][None], k, stride, padding)
+    return total + image[1].reshape(-1, features).T @ seen.reshape(-1, seen.shape[-1]), None
+
+  zeros = jnp.zeros((features, k * (k + -k % stride) * channels), g.dtype)
+  total, _ = jax.lax.scan(add, zeros, (x, g))
+  return total.T.reshape(k, k + -k % stride, channels, features)[:, :k]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
