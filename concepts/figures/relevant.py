@@ -49,9 +49,9 @@ def explanations(images: Sequence[ImageView], features: Mapping[int, FeatureView
   aspect = max(image.picture.shape[1] / image.picture.shape[0] for image in images)
   widths = [aspect, *(_GAP, aspect, 1) * count, _GAP, aspect]
   with matplotlib.rc_context(STYLE):
-    figure = Figure(figsize=(PANEL * sum(widths), PANEL * 1.22 * len(images)))
+    figure = Figure(figsize=(PANEL * sum(widths), PANEL * 1.27 * len(images)))
     grid = figure.add_gridspec(
-      len(images), len(widths), width_ratios=widths, wspace=0.03, hspace=0.22
+      len(images), len(widths), width_ratios=widths, wspace=0.03, hspace=0.3
     )
     for row, image in enumerate(images):
       _explanation(figure, grid, row, image, features)

@@ -11,7 +11,8 @@ from concepts.figures.views import ClassView, Curve, FeatureView, ImageView, Stu
 from perturb.errors import UserError, printable
 from perturb.figures.pages import data_url, filled, outline
 
-PICTURE_SIDE, HEATMAP_SIDE, AVERAGE_SIDE, PATCH_SIDE = 256, 144, 128, 64  # Pixels at most.
+PICTURE_SIDE, HEATMAP_SIDE, AVERAGE_SIDE, PATCH_SIDE = 256, 128, 128, 64  # Pixels at most.
+QUALITY = 70  # Of 100: a photograph with four heatmaps takes 35 kB, 500 of them 17 MB.
 SMALL = 64  # Up to this side nothing is lost; a digit's edges would ring.
 COLOURS = 17  # Between them the page interpolates.
 
@@ -21,7 +22,7 @@ def _embedded(pixels: np.ndarray, side: int) -> str:
   image = Image.fromarray(pixels)
   small = max(image.size) <= SMALL
   image.thumbnail((side, side), Image.Resampling.LANCZOS)
-  return data_url(image, 'webp', lossless=small, quality=100 if small else 80)
+  return data_url(image, 'webp', lossless=small, quality=100 if small else QUALITY)
 
 
 def _heatmap(values: np.ndarray) -> str:
@@ -33,7 +34,9 @@ def _strip(patches: np.ndarray) -> str:
   if not len(patches):
     return ''
   squares = [Image.fromarray(p).resize((PATCH_SIDE,) * 2, Image.Resampling.BOX) for p in patches]
-  return data_url(Image.fromarray(np.hstack([np.asarray(s) for s in squares])), 'webp', quality=80)
+  return data_url(
+    Image.fromarray(np.hstack([np.asarray(s) for s in squares])), 'webp', quality=QUALITY
+  )
 
 
 def _number(value: float) -> float | None:
