@@ -26,7 +26,7 @@ QUICK = (
 
 
 def pytest_configure(config):
-  if config.option.markexpr == 'not slow':
+  if config.option.markexpr == 'not slow and not system':
     os.environ.setdefault('XLA_FLAGS', QUICK)  # The commands that tests start inherit it.
 
 

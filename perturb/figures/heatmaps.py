@@ -62,8 +62,12 @@ def colour(heatmap: np.ndarray, picture: np.ndarray) -> np.ndarray:
   From dark to bright without sign; with one, red speaks for the class and blue against it.
   """
   values, signed = scaled(heatmap)
-  values = enlarge(values, picture.shape)
-  tint = matplotlib.colormaps['RdBu_r' if signed else 'inferno'](values)[..., :3]
+  return tinted(enlarge(values, picture.shape), picture, 'RdBu_r' if signed else 'inferno')
+
+
+def tinted(values: np.ndarray, picture: np.ndarray, colours: str = 'inferno') -> np.ndarray:
+  """Values `[H, W]` in [0, 1] in the colours of a map, over the picture in grey: uint8."""
+  tint = matplotlib.colormaps[colours](values)[..., :3]
   grey = (picture / 255).mean(-1, keepdims=True)
   return (255 * (INK * tint + (1 - INK) * grey) + 0.5).astype(np.uint8)
 

@@ -1,49 +1,29 @@
 """One self-contained HTML page of a run: the regions, with a slider over their areas."""
 
-import base64
 from collections.abc import Sequence
-import importlib.resources
-import io
-import json
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from skimage import measure
 
 from perturb.figures.extremal import shown_area
+from perturb.figures.pages import data_url, filled, outline
 from perturb.figures.style import enlarge
 from perturb.methods.area_growth import trusted_fraction
 from perturb.store.doubts import in_words
 from perturb.store.explanations import Explanation
 
 
-def _data_url(image: Image.Image, kind: str, **options: Any) -> str:
-  buffer = io.BytesIO()
-  image.save(buffer, kind, **options)
-  return f'data:image/{kind};base64,' + base64.b64encode(buffer.getvalue()).decode()
-
-
 def _picture(pixels: np.ndarray) -> str:
-  return _data_url(Image.fromarray(pixels), 'jpeg', quality=90)
+  return data_url(Image.fromarray(pixels), 'jpeg', quality=90)
 
 
 def _mask(mask: np.ndarray) -> str:
   """White with the mask as its opacity."""
   alpha = (np.asarray(mask) * 255 + 0.5).astype(np.uint8)
-  return _data_url(
+  return data_url(
     Image.fromarray(np.stack([np.full_like(alpha, 255), alpha], -1)), 'png', optimize=True
   )
-
-
-def _outline(mask: np.ndarray) -> str:
-  """The SVG path of the level 1/2, in pixels of the mask."""
-  padded = np.pad(np.asarray(mask), 1)
-  paths = []
-  for contour in measure.find_contours(padded, 0.5):
-    points = ' '.join(f'{x - 0.5:.1f},{y - 0.5:.1f}' for y, x in contour)
-    paths.append(f'M{points}Z')
-  return ''.join(paths)
 
 
 def _item(explanation: Explanation) -> dict[str, Any]:
@@ -75,7 +55,7 @@ def _item(explanation: Explanation) -> dict[str, Any]:
     'picture': _picture(explanation.picture),
     'blurred': _picture(explanation.blurred),
     'masks': [_mask(mask) for mask in masks],
-    'outlines': [_outline(enlarge(mask, mask.shape)) for mask in masks],
+    'outlines': [outline(enlarge(mask, mask.shape)) for mask in masks],
   }
 
 
@@ -87,9 +67,5 @@ def html_report(explanations: Sequence[Explanation], made: str, game: str) -> st
     made: text that says how they were made.
     game: 'preserve', 'delete' or 'hybrid'; says what the regions are.
   """
-  template = (importlib.resources.files('perturb.figures') / 'report.html').read_text(
-    encoding='utf-8'
-  )
   items = [_item(explanation) for explanation in explanations]
-  data = json.dumps({'items': items, 'made': made, 'game': game}, allow_nan=False)
-  return template.replace('/*DATA*/', data.replace('<', '\\u003c'))
+  return filled('perturb.figures', 'report.html', {'items': items, 'made': made, 'game': game})
