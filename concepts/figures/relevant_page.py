@@ -12,7 +12,7 @@ from perturb.errors import UserError, printable
 from perturb.figures.pages import data_url, filled, outline
 
 PICTURE_SIDE, HEATMAP_SIDE, AVERAGE_SIDE, PATCH_SIDE = 256, 128, 128, 64  # Pixels at most.
-QUALITY = 70  # Of 100: a photograph with four heatmaps takes 35 kB, 500 of them 17 MB.
+QUALITY = 70  # Of 100: a photograph with four heatmaps takes 32 kB, 500 of them 16 MB.
 SMALL = 64  # Up to this side nothing is lost; a digit's edges would ring.
 COLOURS = 17  # Between them the page interpolates.
 

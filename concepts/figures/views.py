@@ -64,7 +64,7 @@ class ImageView:
     probability: of that class.
     features: (index of a feature, its contribution, share of the sum of all positive ones), of
       those that speak for the class, strongest first.
-    heatmaps: float `[K, H, W]` in [0, 1], of each of `features`.
+    heatmaps: float `[K, H, W]` in [0, 1], of each of `features`, each on its own scale.
     combined: float `[H, W]` in [0, 1].
     mask: bool `[H, W]`, what tells the classes apart, if known.
   """
