@@ -129,17 +129,16 @@ def by_weight(weights: np.ndarray, among: np.ndarray | None = None) -> np.ndarra
   return np.argsort(-largest, kind='stable')[: np.count_nonzero(largest)]
 
 
-def by_response(responses: np.ndarray, count: int) -> np.ndarray:
+def by_response(mean: np.ndarray, count: int) -> np.ndarray:
   """The `count` features with the strongest mean response, int `[count]`, strongest first.
 
   Args:
-    responses: `[n, m]`.
+    mean: of the responses over images, `[m]`.
     count: in [1, m].
   """
-  mean = np.asarray(responses, np.float64).mean(axis=0)
   if not 1 <= count <= len(mean):
     raise UserError(f'count must be 1 to {len(mean)}, the number of features, not {count}')
-  return np.argsort(-mean, kind='stable')[:count]
+  return np.argsort(-np.asarray(mean), kind='stable')[:count]
 
 
 def at_random(features: Features, order: np.ndarray, key: jax.Array) -> np.ndarray:
@@ -162,7 +161,7 @@ def at_random(features: Features, order: np.ndarray, key: jax.Array) -> np.ndarr
 def ablation_orders(
   features: Features,
   weights: np.ndarray,
-  responses: np.ndarray,
+  mean: np.ndarray,
   key: jax.Array,
   *,
   conv_weights: np.ndarray | None = None,
@@ -177,7 +176,7 @@ def ablation_orders(
   Args:
     features: of the network.
     weights: W of all features, `[m, C]`.
-    responses: of the training images, `[n, m]`.
+    mean: of the responses over the images, `[m]`.
     key: PRNG key of 'Random'.
     conv_weights: W solved for the features with an extent alone, `[m, C]`, as in the paper; by
       default those of `weights`.
@@ -198,5 +197,5 @@ def ablation_orders(
     'All': relevant[None],
     'OnlyConv': conv[None],
     'Random': np.stack(draws),
-    'Top activations': by_response(responses, len(relevant))[None],
+    'Top activations': by_response(mean, len(relevant))[None],
   }

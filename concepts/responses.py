@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from concepts.features import Features
 from perturb.errors import check_choice
 from perturb.nets import Pretrained
+from perturb.nets.network import Activations
 
 Mode = Literal['paper', 'released']
 
@@ -41,7 +42,11 @@ def responses(net: Pretrained, x: jax.Array, features: Features, mode: Mode = 'p
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _responses(net: Pretrained, x: jax.Array, features: Features, mode: Mode) -> jax.Array:
-  activations = net.activations(x, features.layers)
+  return responses_of(net.activations(x, features.layers), features, mode)
+
+
+def responses_of(activations: Activations, features: Features, mode: Mode = 'paper') -> jax.Array:
+  """As `responses`, where the outputs of the layers are known."""
   layers = [_of_layer(activations[layer], mode) for layer in features.layers]
   values = jnp.concatenate(layers, axis=-1)
   return values if mode == 'paper' else _divided(values, jnp.linalg.norm(values, axis=-1))

@@ -31,8 +31,12 @@ def add_run(config: ml_collections.ConfigDict) -> None:
   config.figures = 16  # Pictures drawn, and written as files of their own: the first ones.
 
 
+# Of a study and of the training of its network.
+SHARED = ('task', 'images', 'split', 'data_dir', 'fit', 'folds', 'seed', 'workers')
+
+
 def add_training(config: ml_collections.ConfigDict, training: ml_collections.ConfigDict) -> None:
   """How a network is trained first where none is given: on the same pictures, split alike."""
   config.training = training
-  for name in [name for name in training if name in config and name not in ('network', 'batch')]:
+  for name in SHARED:
     del training[name]

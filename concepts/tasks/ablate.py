@@ -1,13 +1,12 @@
 """What the network loses as features are set to zero: figure 4 of the paper."""
 
 from collections.abc import Sequence
-import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from concepts.ablation import like_layers, mean_class_accuracy, order_by_weight, silenced
+from concepts.ablation import ablation_orders, mean_class_accuracy, silenced
 from concepts.features import Features
 from concepts.figures.views import Curve
 from concepts.tasks.respond import Known
@@ -31,10 +30,11 @@ def ablate(setting: Setting, known: Known, weights: Weights) -> tuple[list[Curve
   among = known.folds == 0
   at = np.array(known.spread(among, config.ablated))
   orders = _orders(setting, known, weights, held_out)
-  counts = {name: _counts(order, config.removed) for name, order in orders.items()}
-  removed = {name: _sets(setting.features, orders[name], counts[name]) for name in orders}
-  steps = [_step(name, setting.features, some) for name, some in removed.items()]
-  outcome = setting.compute(PART, [prediction(), *steps], known.indices[at], inputs=removed)
+  counts = {key: _counts(order, config.removed) for key, order in orders.items()}
+  removed = {key: _sets(setting.features, orders[key], counts[key]) for key in orders}
+  steps = [_step(_name(*key), setting.features, some) for key, some in removed.items()]
+  inputs = {_name(*key): some for key, some in removed.items()}
+  outcome = setting.compute(PART, [prediction(), *steps], known.indices[at], inputs=inputs)
   done = set(outcome.done(*outcome.status))
   at = np.array([i for i in at if known.names[i] in done])
   curves = _curves(setting, known, at, counts)
@@ -60,17 +60,23 @@ def _each(deviation: np.ndarray | None, count: int) -> Sequence[float | None]:
 
 def _orders(
   setting: Setting, known: Known, weights: Weights, held_out: int
-) -> dict[str, np.ndarray]:
-  """Step -> features in the order in which they are removed."""
-  features, config = setting.features, setting.config
-  of_all = order_by_weight(weights.dense(held_out, ALL))
-  orders = {ALL: of_all, CONV: order_by_weight(weights.dense(held_out, CONV))}
-  for repeat in range(config.repeats):
-    key = jax.random.fold_in(jax.random.key(config.seed), repeat)
-    orders[f'random_{repeat}'] = np.asarray(like_layers(key, features, of_all))
+) -> dict[tuple[str, int], np.ndarray]:
+  """(name of a curve, repetition) -> features in the order in which they are removed."""
   total = sum(responses.sum(0, dtype=np.float64) for _, responses in known.blocks(known.folds >= 0))
-  orders['strongest'] = np.argsort(-total, kind='stable')[: len(of_all)]
-  return {name: order for name, order in orders.items() if len(order)}
+  orders = ablation_orders(
+    setting.features,
+    weights.dense(held_out, ALL),
+    np.asarray(total) / len(known.names),
+    jax.random.key(setting.config.seed),
+    conv_weights=weights.dense(held_out, CONV),
+    repetitions=setting.config.repeats,
+  )
+  return {
+    (name, repeat): order
+    for name, some in orders.items()
+    for repeat, order in enumerate(some)
+    if len(order)
+  }
 
 
 def _counts(order: np.ndarray, asked: Sequence[int]) -> np.ndarray:
@@ -97,27 +103,30 @@ def _step(name: str, features: Features, removed: np.ndarray) -> Step:
   return Step(compute, lambda _: field, name=name)
 
 
+def _name(curve: str, repeat: int) -> str:
+  """Of a step."""
+  return f'{curve.lower().replace(" ", "_")}_{repeat}'
+
+
 def _curves(
-  setting: Setting, known: Known, at: np.ndarray, counts: dict[str, np.ndarray]
+  setting: Setting, known: Known, at: np.ndarray, counts: dict[tuple[str, int], np.ndarray]
 ) -> list[Curve]:
   stored = Results(setting.path / PART)
   names, labels = [known.names[i] for i in at], known.labels[at]
-  of_labels = functools.partial(
-    mean_class_accuracy, labels=labels, classes=len(setting.net.class_names)
-  )
-  whole = float(of_labels(known.predicted[at]))
-  found = {}
-  for name in counts:
-    rows = [values for _, values in stored.columns(names, [f'{name}/predicted'])]
-    found[name] = np.array([whole, *(float(of_labels(row)) for row in np.array(rows).T)])
-  titles = {ALL: 'All', CONV: 'OnlyConv', 'strongest': 'Strongest responses'}
-  curves = [
-    Curve(title, np.array([0, *counts[name]]), found[name])
-    for name, title in titles.items()
-    if name in counts
-  ]
-  random = np.array([values for name, values in found.items() if name.startswith('random')])
-  if len(random):
-    number = np.array([0, *counts['random_0']])
-    curves.insert(2, Curve('Random', number, random.mean(0), random.std(0)))
+  classes = len(setting.net.class_names)
+
+  def accuracy(predicted: np.ndarray) -> float:
+    return float(mean_class_accuracy(predicted, labels, classes))
+
+  whole = accuracy(known.predicted[at])
+  of_curve = dict[str, list[list[float]]]()
+  for curve, repeat in counts:
+    rows = [found for _, found in stored.columns(names, [f'{_name(curve, repeat)}/predicted'])]
+    after = [accuracy(predicted) for predicted in np.array(rows).T]
+    of_curve.setdefault(curve, []).append([whole, *after])
+  curves = []
+  for curve, found in of_curve.items():
+    values, number = np.array(found), np.array([0, *counts[curve, 0]])
+    deviation = values.std(0) if len(values) > 1 else None
+    curves.append(Curve(curve, number, values.mean(0), deviation))
   return curves

@@ -48,6 +48,14 @@ class Explained(NamedTuple):
   methods: dict[str, str]
   outcome: Outcome
 
+  def on_page(self, known: Known, count: int) -> list[int]:
+    """Which of them a page shows: at most so many, one of each class after the other."""
+    done = set(self.outcome.done('', OURS))
+    place = {int(at): i for i, at in enumerate(self.at) if self.names[i] in done}
+    among = np.zeros(len(known.names), bool)
+    among[list(place)] = True
+    return [place[at] for at in known.spread(among, count)]
+
 
 def explain(setting: Setting, known: Known, weights: Weights) -> Explained:
   """Explains some images of each fold by the features that the other folds have chosen."""

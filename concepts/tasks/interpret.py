@@ -1,22 +1,21 @@
 """What each relevant feature stands for: the mean of the patches to which it responds most."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from concepts.average_images import patch, strongest_positions
+from concepts.average_images import EMPTY, box_of, patch, strongest_positions
 from concepts.features import Features
 from concepts.figures.views import FeatureView
+from concepts.tasks.explain import Explained
 from concepts.tasks.respond import Known
 from concepts.tasks.select import Weights
 from concepts.tasks.setting import Setting
 from perturb.data.fitting import fit_picture
 from perturb.errors import ImageError
 from perturb.nets import Pretrained
-from perturb.nets.receptive_fields import receptive_field
 from perturb.run.experiment import Share, Step
 from perturb.run.loop import Outcome
 from perturb.run.steps import prediction
@@ -43,10 +42,11 @@ class Strongest(NamedTuple):
 
 
 def interpret(
-  setting: Setting, known: Known, weights: Weights
+  setting: Setting, known: Known, weights: Weights, explained: Explained
 ) -> tuple[dict[int, FeatureView], Outcome]:
-  """The average images of the features that are shown of each class, by index."""
-  shown = {
+  """The average images of the features that are shown of classes and of images, by index."""
+  of_images = explained.top.indices[explained.on_page(known, setting.config.figures)]
+  shown = set(of_images[of_images >= 0].tolist()) | {
     feature
     for index in np.unique(known.labels)
     for feature, _ in weights.of_class(int(index))[: setting.config.shown]
@@ -75,7 +75,8 @@ def _strongest(known: Known, features: np.ndarray, count: int) -> Strongest:
 
 def _step(features: Features, chosen: np.ndarray) -> Step:
   def compute(net: Pretrained, share: Share) -> dict[str, jax.Array]:
-    return {'position': strongest_positions(net, share['x'], features, jnp.asarray(chosen))}
+    each = jnp.broadcast_to(jnp.asarray(chosen), (share['x'].shape[0], len(chosen)))
+    return {'position': strongest_positions(net, share['x'], features, each)}
 
   field = {'position': Field('int32', ('feature', 'axis'), (len(chosen), 2))}
   return Step(compute, lambda _: field, name='positions')
@@ -93,13 +94,13 @@ class _Average:
     self.total += pixels * inside[..., None]
     self.inside += inside[..., None]
     if rank < KEPT:
-      self.patches[rank] = np.where(inside[..., None], pixels, 255).astype(np.uint8)
+      self.patches[rank] = np.where(inside[..., None], pixels, EMPTY).astype(np.uint8)
 
   def image(self) -> np.ndarray | None:
     if not self.inside.any():
       return None
     mean = self.total / np.maximum(self.inside, 1)
-    return np.where(self.inside > 0, np.rint(mean), 255).astype(np.uint8)
+    return np.where(self.inside > 0, np.rint(mean), EMPTY).astype(np.uint8)
 
 
 def _views(
@@ -121,8 +122,8 @@ def _views(
   ):
     pixels = _picture(setting, int(known.indices[image]))
     for number, rank in wanted[image] if pixels is not None else ():
-      layer, _ = setting.features.place(int(strongest.features[number]))
-      box = receptive_field(setting.net, layer, tuple(positions[number].tolist()))
+      index, (row, column) = int(strongest.features[number]), positions[number].tolist()
+      box = box_of(setting.net, setting.features, index, (row, column), pixels.shape[:2])
       averages[number].add(*patch(pixels, box, SIDE), rank)
   return {
     int(feature): _view(setting, known, strongest, number, averages[number])

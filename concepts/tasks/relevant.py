@@ -46,7 +46,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   weights = select(setting, known)
   explained = explain(setting, known, weights)
   curves, ablated = ablate(setting, known, weights)
-  features, interpreted = interpret(setting, known, weights)
+  features, interpreted = interpret(setting, known, weights, explained)
   if jax.process_index() == 0:
     rows = overlap(setting, known, explained)
     show(setting, folder, known, weights, features, explained, curves, rows)

@@ -1,6 +1,7 @@
 """The features that each class rests on, chosen from the stored responses."""
 
 from collections.abc import Iterator
+import math
 import pathlib
 import sys
 from typing import NamedTuple
@@ -9,7 +10,8 @@ import jax
 import numpy as np
 
 from concepts.features import Features
-from concepts.lasso import Gram, Solution, add, empty_gram, minus, mu_lasso, squared_error
+from concepts.gram import Gram, add, empty_gram, without
+from concepts.lasso import Solution, held_out_error, mu_lasso
 from concepts.tasks.respond import Known
 from concepts.tasks.setting import Setting
 from perturb.console import format_table
@@ -91,7 +93,7 @@ def _solve_all(setting: Setting, known: Known) -> None:
   start = None
   for held_out in dict.fromkeys([NONE, *held_out_folds(setting)]):
     out = None if held_out == NONE else _gram(known, known.folds == held_out, classes, features)
-    gram = every if out is None else minus(every, out)
+    gram = every if out is None else without(every, out)
     solution = _solve(setting, gram, start)
     start = solution.weights if start is None else start
     solved.append((ALL, held_out, solution, gram, out))
@@ -118,13 +120,13 @@ def _gram(known: Known, among: np.ndarray, classes: np.ndarray, features: Featur
 
 def _with_extent(gram: Gram, features: Features) -> Gram:
   """As if the other features never fired."""
-  kept = np.float32(features.has_extent)
+  kept = np.float64(features.has_extent)
   return gram._replace(
     features=gram.features * kept[:, None] * kept, targets=gram.targets * kept[:, None]
   )
 
 
-def _solve(setting: Setting, gram: Gram, start: jax.Array | None = None) -> Solution:
+def _solve(setting: Setting, gram: Gram, start: np.ndarray | None = None) -> Solution:
   return mu_lasso(gram, setting.config.mu, tolerance=setting.config.tolerance, start=start)
 
 
@@ -155,9 +157,9 @@ def _table(
   shown = []
   for kind, held_out, solution, gram, out in solved:
     selected = np.count_nonzero(np.asarray(solution.weights), axis=0)
-    error = np.full(len(classes), np.nan)
+    error = math.nan
     if out is not None:
-      error = np.asarray(squared_error(out, solution.weights)) / float(out.count)
+      error = held_out_error(out, solution.weights)
     share = np.asarray(solution.gap) / np.asarray(gram.energy)
     for i, (index, name) in enumerate(zip(classes, names, strict=True)):
       objective, gap, lam = (
@@ -165,7 +167,7 @@ def _table(
       )
       yield (
         kind, held_out, name, index, int(gram.energy[i]), selected[i], f'{objective:.6g}',
-        f'{gap:.3g}', f'{lam:.6g}', f'{error[i]:.6g}',
+        f'{gap:.3g}', f'{lam:.6g}', f'{error:.6g}',
       )  # fmt: skip
       if (kind, held_out) == (ALL, NONE):
         shown.append((name, int(gram.energy[i]), selected[i], f'{objective:.4g}', f'{gap:.2g}'))

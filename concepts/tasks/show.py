@@ -20,6 +20,7 @@ from perturb.store import files
 from perturb.store.results import Results
 from perturb.store.workdir import Workdir
 
+CLASSES = ('class', 'images', 'accuracy', 'features')
 IN_FIGURE = 6  # Images of the figure of explanations.
 
 
@@ -47,11 +48,7 @@ def show(
     table=table,
   )
   folder.write('relevant.html', relevant_page(study))
-  files.write_table(
-    folder.path / 'classes.csv',
-    ('class', 'images', 'accuracy', 'features'),
-    [(one.name, one.images, f'{one.accuracy:.6g}', len(one.features)) for one in classes],
-  )
+  _write_classes(setting, folder, known, weights, classes)
   drawn = {
     'average_images': figures.average_images(classes, features, setting.config.shown),
     'explanations': figures.explanations(images[:IN_FIGURE], features) if images else None,
@@ -61,6 +58,20 @@ def show(
   for name, figure in drawn.items():
     if figure is not None:
       folder.write(f'{name}.png', png(figure))
+
+
+def _write_classes(
+  setting: Setting,
+  folder: Workdir,
+  known: Known,
+  weights: Weights,
+  classes: Sequence[ClassView],
+) -> None:
+  rows = [
+    (one.name, one.images, f'{one.accuracy:.6g}', len(weights.of_class(int(index))))
+    for one, index in zip(classes, np.unique(known.labels), strict=True)
+  ]
+  files.write_table(folder.path / 'classes.csv', CLASSES, rows)
 
 
 def _network(setting: Setting) -> str:
@@ -80,7 +91,7 @@ def _classes(setting: Setting, known: Known, weights: Weights) -> list[ClassView
   return [
     ClassView(
       setting.net.class_name(int(index)),
-      weights.of_class(int(index)),
+      weights.of_class(int(index))[: setting.config.shown],
       int(np.sum(known.labels == index)),
       float(np.mean(right[known.labels == index])),
     )
@@ -89,14 +100,11 @@ def _classes(setting: Setting, known: Known, weights: Weights) -> list[ClassView
 
 
 def _images(setting: Setting, known: Known, explained: Explained) -> list[ImageView]:
-  place = {name: i for i, name in enumerate(explained.names)}
-  done = np.zeros(len(known.names), bool)
-  done[[explained.at[place[name]] for name in explained.outcome.done('', OURS)]] = True
-  names = [known.names[i] for i in known.spread(done, setting.config.figures)]
+  numbers = {explained.names[i]: i for i in explained.on_page(known, setting.config.figures)}
   stored = Results(setting.path / PART)
-  shown = shown_pictures(setting.net, setting.dataset, names, setting.config, stored)
+  shown = shown_pictures(setting.net, setting.dataset, list(numbers), setting.config, stored)
   return [
-    _image(setting, known, explained, stored, one.name, one.picture, place[one.name])
+    _image(setting, known, explained, stored, one.name, one.image, numbers[one.name])
     for one in shown
   ]
 
