@@ -1,8 +1,8 @@
 """What the mu-lasso needs of the responses of all images: sums of products, block by block.
 
-Letters: N images, m features, C classes. The sums are float64 on the host: those of float32 lose what
-separates two features that nearly agree, and NumPy's product of a matrix with its own transpose,
-which computes one half, is faster on a CPU than XLA's in float32.
+Letters: N images, m features, C classes. The sums are float64 on the host: those of float32 lose
+what separates two features that nearly agree, and NumPy's product of a matrix with its own
+transpose, which computes one half, is faster on a CPU than XLA's in float32.
 """
 
 from collections.abc import Iterable

@@ -48,7 +48,7 @@ def show(
     table=table,
   )
   folder.write('relevant.html', relevant_page(study))
-  _write_classes(setting, folder, known, weights, classes)
+  _write_classes(folder, known, weights, classes)
   drawn = {
     'average_images': figures.average_images(classes, features, setting.config.shown),
     'explanations': figures.explanations(images[:IN_FIGURE], features) if images else None,
@@ -61,7 +61,6 @@ def show(
 
 
 def _write_classes(
-  setting: Setting,
   folder: Workdir,
   known: Known,
   weights: Weights,

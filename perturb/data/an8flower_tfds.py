@@ -4,8 +4,8 @@
 
   An8flower(config='single_6c', file_format='array_record').download_and_prepare()
 
-Afterwards `tfds:an8flower/single_6c` is read as any other, split `train`. `frame` is the group of near-duplicates
-that a split should keep together.
+Afterwards `tfds:an8flower/single_6c` is read as any other; its only split is `train`. `frame` is
+the group of near-duplicates that a split of it should keep together.
 """
 
 from collections.abc import Iterator

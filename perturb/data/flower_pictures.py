@@ -234,8 +234,8 @@ def _random(scene: Scene, viewpoint: int, use: int) -> np.random.Generator:
 
 
 def _tints(scene: Scene, viewpoint: int) -> np.ndarray:
-  """What the colours of parts are multiplied by, `[1 + parts, 3]`: up to 20 % more or less."""
-  return 1 + 0.2 * scene.jitter * _random(scene, viewpoint, 0).uniform(-1, 1, (1 + len(PARTS), 3))
+  """What the colours of parts are multiplied by, `[1 + parts, 3]`: up to 12 % more or less."""
+  return 1 + 0.12 * scene.jitter * _random(scene, viewpoint, 0).uniform(-1, 1, (1 + len(PARTS), 3))
 
 
 def _light(scene: Scene, viewpoint: int) -> tuple[float, ...]:
@@ -251,10 +251,8 @@ def _lit(shown: tuple[str, ...], turn: float, light: tuple[float, ...]) -> _Lit:
     return _Lit(np.zeros(0, np.int32), np.zeros(0, np.uint8), *np.zeros((2, 0), np.float32))
   meshes = [part(name) for name in shown]
   owner = np.repeat([1 + PARTS.index(name) for name in shown], [len(m.corners) for m in meshes])
-  mesh = _seen_from(joined(meshes), turn)
-  depth = DISTANCE - mesh.corners[..., 2:]
-  across = mesh.corners[..., :2] * [1, -1] / depth * (ZOOM * FRAME * SAMPLES) + side / 2
-  found = rasterise(np.concatenate([across, depth], axis=-1), side, side)
+  mesh = seen_from(joined(meshes), turn)
+  found = rasterise(projected(mesh.corners), side, side)
   place = np.flatnonzero(found.face >= 0)
   face = found.face.reshape(-1)[place]
   weights = found.weights.reshape(-1, 3)[place]
@@ -271,7 +269,14 @@ def _lit(shown: tuple[str, ...], turn: float, light: tuple[float, ...]) -> _Lit:
   )
 
 
-def _seen_from(mesh: Mesh, turn: float) -> Mesh:
+def projected(corners: np.ndarray) -> np.ndarray:
+  """Corners `[..., 3]` in the camera's axes -> samples to the right, samples down, depth."""
+  depth = DISTANCE - corners[..., 2:]
+  across = corners[..., :2] * [1, -1] / depth * (ZOOM * FRAME * SAMPLES) + WHOLE * SAMPLES / 2
+  return np.concatenate([across, depth], axis=-1)
+
+
+def seen_from(mesh: Mesh, turn: float) -> Mesh:
   """In the camera's axes: to the right, up, near; `turn` is a share of a whole turn."""
   cos, sin = _circle(2 * math.pi * turn)
   down, level = _circle(PITCH)[::-1]

@@ -2,6 +2,7 @@
 
 from perturb.evaluate.agreement import pearson_correlation, rank_correlation, top_overlap
 from perturb.evaluate.class_means import ClassMeans, mean_over_classes
+from perturb.evaluate.deleted_parts import PartImportance, part_importance
 from perturb.evaluate.deletion import DeletionInsertion, area_under, deletion_insertion
 from perturb.evaluate.fidelity import infidelity
 from perturb.evaluate.intervals import (
@@ -20,7 +21,6 @@ from perturb.evaluate.localisation_scores import (
 )
 from perturb.evaluate.occluded_boxes import BoxOcclusion, box_occlusion
 from perturb.evaluate.overlap import IouCurves, iou_curves, relevance_mass, relevance_rank
-from perturb.evaluate.part_importance import PartImportance, part_importance
 from perturb.evaluate.pointing import centre_hits, point_hits, pointing_game
 from perturb.evaluate.randomised_nets import (
   layers_from,

@@ -29,7 +29,7 @@ def predict(net: Callable[[jax.Array], jax.Array], share: Share) -> dict[str, ja
 
 
 def prediction_of(scores: jax.Array, asked: jax.Array) -> dict[str, jax.Array]:
-  """`predict` where the scores `[n, classes]` are known; asked `[n]`: -1 for the class predicted."""
+  """`predict` where the scores are known, `[n, classes]`; asked `[n]`: -1 for the one predicted."""
   target = jnp.where(asked < 0, jnp.argmax(scores, axis=1), asked)
   each = jnp.arange(target.shape[0])
   score = scores[each, target]
