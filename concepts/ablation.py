@@ -27,7 +27,12 @@ def silenced(net: Pretrained, features: Features, removed: jax.Array) -> Pretrai
     net: the network; what it has silenced stays so.
     features: of the network.
     removed: which of them, bool `[m]`; may be traced.
+
+  Raises:
+    UserError: for another shape.
   """
+  if np.shape(removed) != (features.count,):
+    raise UserError(f'removed must be bool [{features.count}], not of shape {np.shape(removed)}')
   gains = dict(net.gains)
   for layer, gain in features.split(1 - jnp.asarray(removed, jnp.float32)).items():
     gains[layer] = gains[layer] * gain if layer in gains else gain
@@ -72,7 +77,12 @@ def predicted_without(
 
   Returns:
     int32 `[S, n]`.
+
+  Raises:
+    UserError: for an index that is no feature.
   """
+  if not isinstance(order, jax.core.Tracer):
+    check_features(features, np.asarray(order))
   return _predicted(net, x, order, counts, features, chunk or default_forward_chunk(x.shape[1:3]))
 
 

@@ -102,6 +102,10 @@ def test_what_is_wrong_is_named():
     ablation_orders(FEATURES, 0 * WEIGHTS, RESPONSES, jax.random.key(0))
   with pytest.raises(UserError, match='feature 18: there are 0 to 17'):
     at_random(FEATURES, np.array([18]), jax.random.key(0))
+  with pytest.raises(UserError, match='feature 18: there are 0 to 17'):
+    accuracy_without(NET, X, LABELS, FEATURES, np.array([18]), COUNTS)
+  with pytest.raises(UserError, match=r'removed must be bool \[18\], not of shape \(6,\)'):
+    silenced(NET, FEATURES, np.zeros(6, bool))
   with pytest.raises(UserError, match='count must be 1 to 18'):
     by_response(RESPONSES, 0)
   assert not len(by_weight(WEIGHTS, among=np.zeros(FEATURES.count, bool)))

@@ -50,9 +50,9 @@ def ends(reached):
   ('network', 'size', 'last'),
   [
     (NARROW['alexnet'], (71, 64), None),
-    (NARROW['vgg16'], (41, 64), None),
+    (nets.VGG(groups=((2, 2), (2, 2), (2,))), (41, 60), None),
     (nets.VGG(groups=((2,), (2,)), caffe=True, class_maps=True), (33, 30), None),
-    (nets.GoogLeNet(divisor=64), (47, 40), 'inception4b'),
+    (nets.GoogLeNet(divisor=64), (47, 40), 'inception4a'),
     (nets.ResNet(depths=(1, 2), width=4, class_maps=True), (65, 70), None),
     (nets.ResNet(depths=(1, 1), width=4, caffe=True), (31, 44), None),
     (NARROW['efficientnet_lite0'], (21, 30), None),
