@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from perturb.errors import UserError, check_choice
 
@@ -20,18 +21,18 @@ class Top(NamedTuple):
     contributions: float32 `[n, K]`, theirs; 0 where there is none.
   """
 
-  indices: jax.Array
-  contributions: jax.Array
+  indices: jax.Array | np.ndarray
+  contributions: jax.Array | np.ndarray
 
 
 def top_features(
-  weights: jax.Array,
-  responses: jax.Array,
-  predicted: jax.Array,
+  weights: jax.Array | np.ndarray,
+  responses: jax.Array | np.ndarray,
+  predicted: jax.Array | np.ndarray,
   count: int = 3,
   *,
   mode: Mode = 'paper',
-  among: jax.Array | None = None,
+  among: jax.Array | np.ndarray | None = None,
 ) -> Top:
   """The features with the largest positive contributions r = w_j * x_i to the predicted class j.
 

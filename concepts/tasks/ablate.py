@@ -116,7 +116,7 @@ def _curves(
   classes = len(setting.net.class_names)
 
   def accuracy(predicted: np.ndarray) -> float:
-    return float(mean_class_accuracy(predicted, labels, classes))
+    return float(mean_class_accuracy(jnp.asarray(predicted), jnp.asarray(labels), classes))
 
   whole = accuracy(known.predicted[at])
   of_curve = dict[str, list[list[float]]]()

@@ -63,13 +63,13 @@ def interpret(
 
 
 def _strongest(known: Known, features: np.ndarray, count: int) -> Strongest:
-  images = np.zeros((len(features), 0), np.int64)
-  values = np.zeros((len(features), 0), np.float32)
+  images: np.ndarray = np.zeros((len(features), 0), np.int64)
+  values: np.ndarray = np.zeros((len(features), 0), np.float32)
   for at, responses in known.blocks(known.folds >= 0):
     images = np.concatenate([images, np.broadcast_to(at, (len(features), len(at)))], 1)
     values = np.concatenate([values, responses[:, features].T], 1)
     best = np.lexsort((images, -values))[:, :count]
-    images, values = (np.take_along_axis(one, best, 1) for one in (images, values))
+    images, values = np.take_along_axis(images, best, 1), np.take_along_axis(values, best, 1)
   return Strongest(features, images, values)
 
 
@@ -121,7 +121,9 @@ def _views(
     sorted(wanted), stored.columns(names, ['positions/position']), strict=True
   ):
     pixels = _picture(setting, int(known.indices[image]))
-    for number, rank in wanted[image] if pixels is not None else ():
+    if pixels is None:
+      continue
+    for number, rank in wanted[image]:
       index, (row, column) = int(strongest.features[number]), positions[number].tolist()
       box = box_of(setting.net, setting.features, index, (row, column), pixels.shape[:2])
       averages[number].add(*patch(pixels, box, SIDE), rank)

@@ -1,6 +1,6 @@
 """The responses of every image of a study, and what the features are to predict of each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 import sys
 from typing import NamedTuple
 
@@ -128,7 +128,7 @@ def _labels(setting: Setting, of_dataset: np.ndarray, predicted: np.ndarray) -> 
   return labels
 
 
-def _folds(setting: Setting, labels: np.ndarray, indices: Sequence[int]) -> np.ndarray:
+def _folds(setting: Setting, labels: np.ndarray, indices: np.ndarray) -> np.ndarray:
   count, groups = setting.config.folds, setting.dataset.groups
   if count == 1:
     return np.zeros(len(labels), np.int64)

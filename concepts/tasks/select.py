@@ -33,19 +33,19 @@ class Weights(NamedTuple):
   """Which features classes rest on.
 
   Attributes:
-    count: m, the features.
+    features: m, how many there are.
     classes: of the network.
     entries: (which features, fold held out) -> (classes, features, weights), `[k]` each.
   """
 
-  count: int
+  features: int
   classes: int
   entries: dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
   def dense(self, held_out: int = NONE, kind: str = ALL) -> np.ndarray:
     """`[m, C]`, float32."""
     classes, features, values = self.entries[kind, held_out]
-    weights = np.zeros((self.count, self.classes), np.float32)
+    weights = np.zeros((self.features, self.classes), np.float32)
     weights[features, classes] = values
     return weights
 
@@ -114,13 +114,13 @@ def _solve_all(setting: Setting, known: Known) -> None:
 def _gram(known: Known, among: np.ndarray, classes: np.ndarray, features: Features) -> Gram:
   gram = empty_gram(features.count, len(classes))
   for at, responses in known.blocks(among):
-    gram = add(gram, responses, np.float32(known.labels[at][:, None] == classes))
+    gram = add(gram, responses, (known.labels[at][:, None] == classes).astype(np.float32))
   return gram
 
 
 def _with_extent(gram: Gram, features: Features) -> Gram:
   """As if the other features never fired."""
-  kept = np.float64(features.has_extent)
+  kept = features.has_extent.astype(np.float64)
   return gram._replace(
     features=gram.features * kept[:, None] * kept, targets=gram.targets * kept[:, None]
   )
