@@ -44,8 +44,8 @@ class Strongest(NamedTuple):
 def interpret(
   setting: Setting, known: Known, weights: Weights, explained: Explained
 ) -> tuple[dict[int, FeatureView], Outcome]:
-  """The average images of the features that are shown of classes and of images, by index."""
-  of_images = explained.top.indices[explained.on_page(known, setting.config.figures)]
+  """The average images of the features of images, and of those that are shown of classes, by index."""
+  of_images = np.asarray(explained.top.indices)
   shown = set(of_images[of_images >= 0].tolist()) | {
     feature
     for index in np.unique(known.labels)

@@ -1,5 +1,7 @@
 """The task of configs/relevant.py: features that classes rest on, and images explained by them."""
 
+import json
+
 import jax
 import ml_collections
 
@@ -22,6 +24,7 @@ from perturb.tasks import train
 from perturb.tasks.checks import check_least, check_method, check_run
 
 TRAINING = 'training'
+FREE = ('data_dir', 'workers', 'figures')  # What another start may change.
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> int:
@@ -38,7 +41,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   """
   _check(config)
   dataset = dataset_of(config)
-  folder = Workdir(workdir, config, ['responses', TRAINING], free=('workers', 'figures'))
+  folder = Workdir(workdir, config, ['responses', TRAINING], free=FREE)
   net = _network(config, dataset, folder)
   classes = _classes(net, dataset, config)
   setting = Setting(net, features_of(net, config.layers), dataset, classes, config, folder.path)
@@ -51,7 +54,12 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
     rows = overlap(setting, known, explained)
     show(setting, folder, known, weights, features, explained, curves, rows)
     print(f'\nthe page is {folder.path / "relevant.html"}')
-  return sum(one.failed for one in (responded, explained.outcome, ablated, interpreted))
+  failed = sum(one.failed for one in (responded, explained.outcome, ablated, interpreted))
+  if jax.process_index() == 0:
+    means = [{'method': row.name, 'overlap': row.mean} for row in rows]
+    summary = {'images': responded.asked, 'done': len(known.names), 'failed': failed}
+    folder.write('summary.json', json.dumps({**summary, 'rows': means}, indent=2) + '\n')
+  return failed
 
 
 def _check(config: ml_collections.ConfigDict) -> None:

@@ -1,0 +1,184 @@
+"""The study of relevant features from end to end, on a few rendered flowers and a tiny network."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from concepts.tasks import explain, relevant
+from configs import an8flower, relevant_an8flower
+from configs import relevant as configs
+from perturb.errors import UserError
+from perturb.store.results import Results
+from perturb.tasks.an8flower import run as render
+from tests.tasks.test_extremal import files
+
+SKIPPED = ('versions.json', '.lock')
+
+
+@pytest.fixture(scope='module')
+def flowers(tmp_path_factory):
+  """Eight pictures, of four viewpoints, of each of two classes."""
+  folder = tmp_path_factory.mktemp('flowers')
+  config = an8flower.get_config()
+  config.update({'variant': 'part-2c', 'viewpoints': 4, 'crops': 1, 'rotations': 2})
+  render(config, str(folder))
+  return f'an8flower:{folder / "an8Flower_part_2c"}'
+
+
+def config_of(flowers, **changes):
+  config = relevant_an8flower.get_config()
+  config.update({
+    'images': flowers, 'folds': 2, 'explained': 3, 'methods': ('gradient',), 'averaged': 3,
+    'removed': (1, 2), 'repeats': 2, 'ablated': 6, 'batch': 4, 'figures': 4,
+  })  # fmt: skip
+  config.training.update({'network': 'mnist', 'epochs': 2, 'batch_size': 4})
+  config.update(changes)
+  return config
+
+
+@pytest.fixture(scope='module')
+def study(flowers, tmp_path_factory):
+  """(the workdir of a study, its config)."""
+  folder, config = tmp_path_factory.mktemp('study'), config_of(flowers)
+  assert relevant.run(config, str(folder)) == 0
+  return folder, config
+
+
+def rows(path):
+  with open(path, newline='', encoding='utf-8') as file:
+    return list(csv.DictReader(file))
+
+
+def test_it_leaves_tables_figures_and_a_page(study):
+  folder, _ = study
+  for name in ('average_images.png', 'explanations.png', 'ablation.png', 'overlap.png'):
+    assert (folder / name).read_bytes().startswith(b'\x89PNG')
+  page = (folder / 'relevant.html').read_text()
+  assert 'class1_img0_p1_r1' in page and 'thorns' in page
+  assert [row['class'] for row in rows(folder / 'classes.csv')] == ['balls', 'thorns']
+  summary = json.loads((folder / 'summary.json').read_text())
+  assert (summary['images'], summary['done'], summary['failed']) == (16, 16, 0)
+
+
+def test_the_weights_are_sparse_inside_the_ball_and_of_each_fold(study):
+  folder, config = study
+  found = rows(folder / 'weights.csv')
+  assert {(row['features'], row['held_out']) for row in found} == {
+    ('all', '-1'), ('all', '0'), ('all', '1'), ('conv', '0'),
+  }  # fmt: skip
+  norms = {}
+  for row in found:
+    key = row['features'], row['held_out'], row['class']
+    norms[key] = norms.get(key, 0) + abs(float(row['weight']))
+    if row['features'] == 'conv':
+      assert row['layer'] in ('conv1', 'pool1', 'conv2', 'pool2')
+  assert max(norms.values()) <= config.mu * (1 + 1e-6)
+  for row in rows(folder / 'lasso.csv'):
+    assert float(row['gap']) <= config.tolerance * float(row['images'])
+
+
+def test_an_image_is_explained_by_the_features_of_the_folds_that_it_is_not_in(study):
+  """The contributions in the results are w * x of that fold's weights, worked out apart."""
+  folder, config = study
+  responses, found = Results(folder / 'responses'), Results(folder / explain.PART)
+  table = rows(folder / 'weights.csv')
+  folds = {row['image']: row['fold'] for row in rows(folder / 'overlap_images.csv')}
+  assert len(folds) == 6 and set(folds.values()) == {'0', '1'}
+  for name, fold in folds.items():
+    x, target = responses.field(name, 'responses'), int(responses.field(name, 'target'))
+    products = {
+      int(row['feature']): float(row['weight']) * x[int(row['feature'])]
+      for row in table
+      if (row['features'], row['held_out'], int(row['target'])) == ('all', fold, target)
+    }
+    speaking = sorted((one for one in products.values() if one > 0), reverse=True)[: config.top]
+    each = found.field(name, 'relevant/each')
+    assert each.shape == (config.top, 28, 28)
+    assert [bool(one.any()) for one in each][len(speaking) :] == [False] * (
+      config.top - len(speaking)
+    )
+    np.testing.assert_array_equal(found.field(name, 'relevant/heatmap'), each.max(0))
+
+
+def test_the_table_is_the_mean_of_the_images_by_fold(study):
+  folder, _ = study
+  images = rows(folder / 'overlap_images.csv')
+  for row in rows(folder / 'overlap.csv'):
+    for fold in ('0', '1'):
+      of_fold = [float(image[row['method']]) for image in images if image['fold'] == fold]
+      assert float(row[f'fold_{fold}']) == pytest.approx(100 * np.mean(of_fold), abs=0.006)
+    both = [float(row['fold_0']), float(row['fold_1'])]
+    assert float(row['deviation']) == pytest.approx(np.std(both), abs=0.01)
+
+
+def test_the_ablation_begins_at_the_accuracy_of_the_network(study):
+  folder, _ = study
+  found = rows(folder / 'ablation.csv')
+  assert {row['features'] for row in found} == {'All', 'OnlyConv', 'Random', 'Top activations'}
+  whole = {row['accuracy'] for row in found if row['removed'] == '0'}
+  assert len(whole) == 1
+  assert all(0 <= float(row['accuracy']) <= 1 for row in found)
+
+
+def contents(folder):
+  return {name: data for name, data in files(folder).items() if not name.endswith(SKIPPED)}
+
+
+def test_stopped_between_its_parts_and_started_again_it_ends_with_the_same_bytes(
+  study, flowers, tmp_path, monkeypatch
+):
+  folder, config = study
+
+  def stop(*_):
+    raise KeyboardInterrupt
+
+  for part in ('respond', 'explain', 'show'):
+    monkeypatch.setattr(relevant, part, stop)
+    with pytest.raises(KeyboardInterrupt):
+      relevant.run(config_of(flowers), str(tmp_path))
+    monkeypatch.undo()
+  assert relevant.run(config_of(flowers), str(tmp_path)) == 0
+  whole = {name: data for name, data in contents(folder).items() if 'timings' not in name}
+  again = {name: data for name, data in contents(tmp_path).items() if 'timings' not in name}
+  skip = ('metrics/', 'checkpoints/')
+  assert {n: d for n, d in again.items() if not any(s in n for s in skip)} == {
+    n: d for n, d in whole.items() if not any(s in n for s in skip)
+  }
+  before = (tmp_path / 'relevant.html').stat().st_mtime_ns
+  assert relevant.run(config_of(flowers), str(tmp_path)) == 0
+  assert (tmp_path / 'relevant.html').stat().st_mtime_ns > before
+  assert files(tmp_path / 'timings.zarr') == files(tmp_path / 'timings.zarr')
+
+
+@pytest.mark.parametrize(
+  ('field', 'value', 'message'),
+  [
+    ('mu', 0.0, 'config.mu must be larger than 0, not 0.0'),
+    ('mode', 'papers', 'config.mode must be one of paper, released'),
+    ('images', 'chelsea, coffee', 'must have labels'),
+    ('layers', ('conv9',), "MNISTNet has no layer 'conv9'"),
+    ('layers', ('fc4',), "layer 'fc4' is that of the classes"),
+    ('methods', ('gradiant',), "'gradiant'"),
+    ('removed', (0, 1), 'config.removed must be numbers of features from 1'),
+    ('folds', 0, 'config.folds must be at least 1'),
+  ],
+)
+def test_what_cannot_be_studied_is_refused_in_a_line(flowers, tmp_path, field, value, message):
+  config = config_of(flowers, network='mnist', weights='random')
+  if field == 'images':
+    config.network = ''
+  config[field] = value
+  with pytest.raises(UserError, match=message):
+    relevant.run(config, str(tmp_path))
+
+
+def test_one_class_alone_and_images_without_labels_are_refused(tmp_path):
+  config = configs.get_config()
+  config.update({'network': 'mnist', 'weights': 'random', 'split': '[:20]', 'folds': 2})
+  with pytest.raises(UserError, match="all images are of one class, '0'"):
+    relevant.run(config, str(tmp_path / 'one'))
+  config.update({'images': 'chelsea, coffee', 'split': ''})
+  with pytest.raises(UserError, match="'chelsea, coffee' has no labels"):
+    relevant.run(config, str(tmp_path / 'none'))
