@@ -6,22 +6,17 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
+from perturb.data.flower_light import FRAME, MARGIN, SAMPLES, WHOLE, projected, seen_from
 from perturb.data.flower_parts import PARTS, part
 from perturb.data.flower_pictures import (
   COLOURS,
-  FRAME,
-  MARGIN,
   PLAIN,
-  SAMPLES,
   VARIANTS,
-  WHOLE,
   Rendered,
   Scene,
   discriminative_part,
-  projected,
   render,
   render_whole,
-  seen_from,
   view,
 )
 from perturb.data.rasteriser import rasterise
