@@ -44,7 +44,7 @@ class Strongest(NamedTuple):
 def interpret(
   setting: Setting, known: Known, weights: Weights, explained: Explained
 ) -> tuple[dict[int, FeatureView], Outcome]:
-  """The average images of the features of images, and of those that are shown of classes, by index."""
+  """The average images of the features of images, and of those shown of classes, by index."""
   of_images = np.asarray(explained.top.indices)
   shown = set(of_images[of_images >= 0].tolist()) | {
     feature
