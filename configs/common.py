@@ -8,7 +8,8 @@ def subjects() -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   # Paths, folders, globs or bundled names, comma-separated; 'classes:FOLDER' with a subfolder for
   # each class; 'digits', labelled images of MNIST; 'tfds:NAME', a dataset of tensorflow-datasets;
-  # with boxes or masks, 'voc:FOLDER', 'coco:FILE.json', 'imagenet:FOLDER' and 'masks:FOLDER'.
+  # with boxes or masks, 'voc:FOLDER', 'coco:FILE.json', 'imagenet:FOLDER', 'masks:FOLDER',
+  # 'an8flower:single-6c', 'an8flower:FOLDER'.
   config.images = 'chelsea, coffee'
   config.split = ''  # Of tfds, 'validation[:1000]'; of files, a slice '[1000:2000]'.
   config.data_dir = ''  # Where tensorflow-datasets keeps its data; '' for its usual place.

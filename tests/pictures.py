@@ -35,6 +35,7 @@ PICTURES = {
   'compare.jpg': Made('docs/methods.md', 'runs/compare', 'compare.png'),
   'channels.jpg': Made('docs/methods.md', 'runs/channels', 'channels/coffee.png'),
   'benchmark.png': Made('docs/benchmarks.md', 'runs/sixteen', 'benchmark.png'),
+  'an8flower.jpg': Made('docs/benchmarks.md', 'data/an8flower', 'contact_sheet.png'),
   'sweep.png': Made('docs/runs.md', 'runs/sweep', 'summary.png'),
 }
 

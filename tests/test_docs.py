@@ -20,6 +20,7 @@ from perturb.run import inputs
 from perturb.store import explanations, failures, manifest
 from perturb.tasks import (
   adversarial,
+  an8flower,
   box,
   channels,
   composites,
@@ -62,7 +63,13 @@ CHEAPER = {
   'channels': ['--config.areas=(10,)', '--config.settings.sweeps=1', '--config.steps=2'],
   'minimal_boxes': ["--config.methods=('gradient',)"],
   'representativeness': ['--config.images=chelsea', '--config.thresholds=(0.5,)'],
+  'an8flower': [
+    '--config.viewpoints=6',
+    '--config.crops=1',
+    '--config.rotations=1',
+  ],
   'train_mnist': ['--config.epochs=1'],
+  'train_an8flower': ['--config.images=digits', '--config.epochs=1'],
   'adversarial': [
     '--config.count=20',
     '--config.epochs=1',
@@ -264,6 +271,7 @@ TABLES = {  # File and tasks, as docs/tables.md names them -> the columns.
   'differences.csv of benchmark': metric_tables.DIFFERENCES,
   'metrics.csv of benchmark': ('image', 'method', *metric_tables.columns_of(list(METRICS_OF_RUNS))),
   'labels.csv of composites': composites.HEADER,
+  'labels.csv of an8flower': an8flower.HEADER,
 }
 
 

@@ -89,6 +89,11 @@ def open_an8flower(name: str) -> Dataset:
   return _rendered(name)
 
 
+def folder_of(variant: str) -> str:
+  """The name of the folder of a set's pictures, `an8Flower_single_6c`; masks are in `_MASK`."""
+  return f'an8Flower_{variant.replace("-", "_")}'
+
+
 def _rendered(variant: str) -> Dataset:
   classes = VARIANTS[variant]
   items = items_of(len(classes))

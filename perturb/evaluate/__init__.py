@@ -2,6 +2,7 @@
 
 from perturb.evaluate.agreement import pearson_correlation, rank_correlation, top_overlap
 from perturb.evaluate.class_means import ClassMeans, mean_over_classes
+from perturb.evaluate.deleted_parts import PartImportance, part_importance
 from perturb.evaluate.deletion import DeletionInsertion, area_under, deletion_insertion
 from perturb.evaluate.fidelity import infidelity
 from perturb.evaluate.intervals import (
@@ -38,6 +39,7 @@ __all__ = [
   'DeletionInsertion',
   'Interval',
   'IouCurves',
+  'PartImportance',
   'area_under',
   'best_threshold',
   'box_iou',
@@ -57,6 +59,7 @@ __all__ = [
   'mean_over_classes',
   'paired_interval',
   'parametrised_layers',
+  'part_importance',
   'pearson_correlation',
   'point_hits',
   'pointing_game',

@@ -16,6 +16,7 @@ import ml_collections
 
 from perturb.tasks import (
   adversarial,
+  an8flower,
   benchmark,
   box,
   channels,
@@ -42,4 +43,5 @@ TASKS: dict[str, Callable[[ml_collections.ConfigDict, str], int]] = {
   'train': train.run,
   'benchmark': benchmark.run,
   'composites': composites.run,
+  'an8flower': an8flower.run,
 }
