@@ -69,6 +69,7 @@ CHEAPER = {
     '--config.rotations=1',
   ],
   'train_mnist': ['--config.epochs=1'],
+  'train_an8flower': ['--config.images=digits', '--config.epochs=1'],
   'adversarial': [
     '--config.count=20',
     '--config.epochs=1',

@@ -55,8 +55,11 @@ def test_depthwise_convolution(kernel, stride, size):
 
 # One case for each form, told by its shapes, and for the sides that do not divide.
 CONVOLUTIONS = {
-  'windows': (2, (10, 13), 3, 8, 7, 2, pad.symmetric(3)),
-  'windows, one image at a time': (3, (224, 224), 3, 4, 7, 2, pad.symmetric(3)),
+  'windows': (2, (10, 13), 3, 8, 3, 2, pad.symmetric(1)),
+  'windows, stride over the kernel': (2, (11, 12), 3, 8, 2, 3, pad.symmetric(0)),
+  'windows, one image at a time': (2, (150, 150), 3, 4, 7, 1, pad.symmetric(3)),
+  'image in phases': (2, (10, 13), 3, 8, 7, 2, pad.symmetric(3)),
+  'image in phases, pixels to spare': (2, (15, 14), 1, 5, 8, 3, pad.symmetric(0)),
   'phases, kernel less than two strides': (1, (23, 21), 3, 40, 11, 4, pad.symmetric(2)),
   'phases, stride over the kernel': (2, (10, 11), 3, 40, 3, 4, pad.symmetric(1)),
   'by rows': (2, (12, 10), 32, 40, 3, 1, pad.symmetric(1)),

@@ -81,12 +81,41 @@ def _by_windows(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) 
   return _windows(x, k, stride, padding) @ weights.reshape(-1, features)
 
 
+def _kernel_of_phases(kernel: jax.Array, stride: int) -> jax.Array:
+  """`[reach, reach, stride^2 C, F]`: for an image whose stride x stride pixels are channels."""
+  k, _, channels, features = kernel.shape
+  reach = -(-k // stride)
+  fill = (0, stride * reach - k)
+  parts = jnp.pad(kernel, (fill, fill, (0, 0), (0, 0)))
+  parts = parts.reshape(reach, stride, reach, stride, channels, features)
+  return parts.transpose(0, 2, 1, 3, 4, 5).reshape(reach, reach, -1, features)
+
+
+def _by_phases(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
+  """A convolution of stride 1 of stride^2 times as many channels; for few channels."""
+  parts = _kernel_of_phases(kernel, stride)
+  sizes = [
+    (size + sum(side) - kernel.shape[0]) // stride + parts.shape[0]
+    for size, side in zip(x.shape[1:3], padding, strict=True)
+  ]
+  sides = [
+    (low, size * stride - old - low, 0)
+    for old, size, (low, _) in zip(x.shape[1:3], sizes, padding, strict=True)
+  ]
+  x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *sides, (0, 0, 0)])
+  x = x.reshape(-1, sizes[0], stride, sizes[1], stride, x.shape[3])
+  x = x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, *sizes, parts.shape[2])
+  return library_conv(jax.lax.optimization_barrier(x), parts, 1, ((0, 0), (0, 0)))
+
+
 def _forward(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
   k, _, channels, features = kernel.shape
   if k == 1:
     return _pad(x, padding)[:, ::stride, ::stride] @ kernel[0, 0]
   wide = x.shape[1] * x.shape[2] * k * channels
   if channels <= IMAGE_CHANNELS and features <= FEW_CHANNELS // 2:
+    if k > 2 * stride > 2:  # Where padding the kernel to whole strides adds little.
+      return _each(lambda image: _by_phases(image, kernel, stride, padding), x)
     function = functools.partial(_by_windows, kernel=kernel, stride=stride, padding=padding)
     return function(x) if wide * k // stride**2 * x.shape[0] <= LARGE else _each(function, x)
   few = channels >= FEW_CHANNELS // 2 and features <= FEW_CHANNELS
@@ -130,13 +159,8 @@ def _to_input_by_phases(
 
   Pixel stride * q + a of the (padded) input receives sum_t g[q - t] kernel[stride * t + a].
   """
-  k, _, channels, features = kernel.shape
-  reach = -(-k // stride)
-  fill = (0, stride * reach - k)
-  parts = jnp.pad(kernel, (fill, fill, (0, 0), (0, 0)))
-  parts = parts.reshape(reach, stride, reach, stride, channels, features)
-  parts = parts.transpose(0, 2, 1, 3, 4, 5).reshape(reach, reach, -1, features)
-  n, rows, columns = g.shape[0], *(size + reach - 1 for size in g.shape[1:3])
+  channels, parts = kernel.shape[2], _kernel_of_phases(kernel, stride)
+  n, rows, columns = g.shape[0], *(size + parts.shape[0] - 1 for size in g.shape[1:3])
   shape_of_phases, nothing = (n, rows, columns, parts.shape[2]), ((0, 0), (0, 0))
   if parts.shape[2] <= FEW_PHASES:
     phases = _to_input(g, parts, shape_of_phases, 1, nothing)
