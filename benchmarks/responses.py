@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from concepts.features import features_of
-from concepts.responses import responses
+from concepts.filter_norms import responses
 from perturb import keep_freed_memory, nets
 
 NETWORKS = flags.DEFINE_list('networks', ['efficientnet_lite0', 'vgg_f', 'flower'], 'To measure.')

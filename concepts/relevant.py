@@ -1,16 +1,85 @@
-"""Which features speak most for the class that a network predicts."""
+"""Which features each class rests on, and which of them speak most in an image."""
 
+from collections.abc import Sequence
 import functools
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from concepts.features import Features, features_of
+from concepts.filter_norms import Mode, responses
+from concepts.gram import add, empty_gram
+from concepts.lasso import mu_lasso
 from perturb.errors import UserError, check_choice
+from perturb.nets import Pretrained
 
-Mode = Literal['paper', 'released']
 NONE = -1  # In place of the index of a feature, where there is none.
+
+
+class Relevant(NamedTuple):
+  """The features that each class rests on.
+
+  Attributes:
+    features: those of the network, m in all.
+    weights: W, `[m, C]`; zero for a feature that a class does not rest on.
+    responses: x_i of each image as a row, float32 `[N, m]`.
+  """
+
+  features: Features
+  weights: np.ndarray
+  responses: np.ndarray
+
+
+def relevant_features(
+  net: Pretrained,
+  x: jax.Array | np.ndarray,
+  labels: jax.Array | np.ndarray,
+  *,
+  mu: float = 10.0,
+  mode: Mode = 'released',
+  layers: Sequence[str] = (),
+  batch: int = 64,
+) -> Relevant:
+  """The features from which the class of an image follows, for images that fit into memory.
+
+  For a dataset of any size see configs/relevant.py.
+
+  Example (of a network of five classes):
+    >>> found = concepts.relevant_features(net, images, [0, 1])
+    >>> found.weights.shape == (found.features.count, 5)
+    True
+
+  Source: Oramas et al., Visual explanation by interpretation (ICLR 2019), section 3.1, eq. 1.
+
+  Args:
+    net: the network.
+    x: preprocessed images `[N, H, W, C]`.
+    labels: the class of each, int `[N]`, in [0, C); classes without images have no weights.
+    mu: the bound on the sum of a class's absolute weights.
+    mode: of the responses, see `concepts.responses`.
+    layers: whose features can be chosen; by default all below the logits.
+    batch: images that go through the network at once.
+
+  Raises:
+    UserError: for fewer than two classes that have images, labels that do not fit, and what
+      `features_of`, `responses` and `mu_lasso` refuse.
+  """
+  features, labels = features_of(net, layers), np.asarray(labels)
+  if labels.shape != x.shape[:1]:
+    raise UserError(f'labels must be [{x.shape[0]}], one an image, not {labels.shape}')
+  if labels.size and not 0 <= labels.min() <= labels.max() < len(net.class_names):
+    raise UserError(
+      f'labels must be in 0 to {len(net.class_names) - 1}, the classes of the network'
+    )
+  rows = [responses(net, x[i : i + batch], features, mode) for i in range(0, len(labels), batch)]
+  values = np.concatenate([np.asarray(row) for row in rows])
+  classes = np.unique(labels)
+  gram = add(empty_gram(features.count, len(classes)), values, labels[:, None] == classes)
+  weights = np.zeros((features.count, len(net.class_names)), np.float32)
+  weights[:, classes] = mu_lasso(gram, mu).weights
+  return Relevant(features, weights, values)
 
 
 class Top(NamedTuple):

@@ -1,4 +1,4 @@
-"""The examples in the docstrings of `perturb`: they run, and print what they say."""
+"""The examples in the docstrings of `perturb` and `concepts`: they run, and print what they say."""
 
 import doctest
 import importlib
@@ -9,13 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import concepts
 from configs import extremal, heatmaps
 import perturb
 from perturb.tasks.registry import TASKS
 from tests.small_net import IMAGES, small_net
 
 ROOT = pathlib.Path(perturb.__file__).parents[1]
-SOURCES = [p for p in sorted(ROOT.glob('perturb/**/*.py')) if '>>>' in p.read_text()]
+FILES = sorted([*ROOT.glob('perturb/**/*.py'), *ROOT.glob('concepts/**/*.py')])
+SOURCES = [path for path in FILES if '>>>' in path.read_text()]
 
 
 def module_of(path):
@@ -53,6 +55,8 @@ def test_an_example_prints_what_it_says(example, request, monkeypatch):
     'jnp': jnp,
     'np': np,
     'perturb': perturb,
+    'concepts': concepts,
+    'images': IMAGES,
     'net': small_net(),
     'x': IMAGES[:1],
     'cat': 2,

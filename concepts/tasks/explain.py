@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from concepts.feature_heatmaps import Kind, combined, feature_heatmaps
 from concepts.features import Features
+from concepts.heatmaps import Kind, combined, feature_heatmaps
 from concepts.relevant import Top, top_features
 from concepts.tasks.respond import Known
 from concepts.tasks.select import Weights, held_out_folds

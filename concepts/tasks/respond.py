@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from concepts.features import Features
-from concepts.responses import Mode, responses_of
+from concepts.filter_norms import Mode, responses_of
 from concepts.tasks.setting import Setting
 from perturb.base import class_scores
 from perturb.data.folds import folds

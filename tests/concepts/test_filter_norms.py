@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from concepts.features import Features, features_of
-from concepts.responses import responses
+from concepts.filter_norms import responses
 from perturb.errors import UserError
 from tests.concepts.planted import planted_net
 from tests.small_net import IMAGES, small_net

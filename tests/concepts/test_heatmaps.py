@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from concepts.feature_heatmaps import RULES, combined, feature_heatmaps
 from concepts.features import features_of
+from concepts.heatmaps import RULES, combined, feature_heatmaps
 from perturb.errors import UserError
 from perturb.nets import rules
 from perturb.ops.heatmaps import resize
