@@ -74,17 +74,15 @@ def solve(
 
 
 def _swept(products, targets, active):
-  """The table and the line of given active features."""
-  both = active[:, None] & active
-  inverse = jnp.linalg.inv(jnp.where(both, products, jnp.eye(len(active))))
-  inverse = jnp.where(both, inverse, 0)
-  shares = inverse @ products
-  rest = products - jnp.where(active, products, 0) @ shares
-  mixed = jnp.where(active[:, None], shares, shares.T)
-  neither = ~active[:, None] & ~active
-  table = jnp.where(both, -inverse, jnp.where(neither, rest, mixed))
-  solved = inverse @ targets
-  return table, jnp.where(active, solved, targets - products @ solved)
+  """The table and the line once the active features have entered, one by one."""
+
+  def enter(index, state):
+    table, line = state
+    swept = _sweep(table, line, index, 1)
+    return jax.tree.map(lambda new, old: jnp.where(active[index], new, old), swept, state)
+
+  last = jnp.max(jnp.where(active, jnp.arange(1, len(active) + 1), 0))
+  return jax.lax.fori_loop(0, last, enter, (products, targets))
 
 
 def _step(state: _State, mu, slack) -> _State:

@@ -29,13 +29,13 @@ class Gram(NamedTuple):
     features: X X^T, float64 `[m, m]`.
     targets: X L^T, float64 `[m, C]`.
     energy: ||l_j||^2 of each class, float64 `[C]`: its number of images.
-    count: N.
+    images: N.
   """
 
   features: np.ndarray
   targets: np.ndarray
   energy: np.ndarray
-  count: int
+  images: int
 
 
 def empty_gram(features: int, classes: int) -> Gram:
@@ -75,30 +75,35 @@ def add(gram: Gram, responses: Rows, labels: Rows) -> Gram:
     np.add(gram.features, x.T @ x, out=gram.features)
     np.add(gram.targets, x.T @ targets, out=gram.targets)
     np.add(gram.energy, np.square(targets).sum(0), out=gram.energy)
-  return gram._replace(count=gram.count + len(responses))
+  return gram._replace(images=gram.images + len(responses))
 
 
 def total(grams: Iterable[Gram]) -> Gram:
   """The Gram of all images of several, in arrays of its own."""
   first, *others = grams
-  start = Gram(*(array.copy() for array in first[:3]), first.count)
+  start = Gram(first.features.copy(), first.targets.copy(), first.energy.copy(), first.images)
   return functools.reduce(_added, others, start)
 
 
 def without(gram: Gram, part: Gram) -> Gram:
   """The Gram of the images of one that are not in a part of it, such as the held-out fold."""
   _check_alike(gram, part)
-  if part.count >= gram.count:
-    raise UserError(f'a part of {part.count} images leaves none of {gram.count}')
-  sums = (whole - less for whole, less in zip(gram[:3], part[:3], strict=True))
-  return Gram(*sums, gram.count - part.count)
+  if part.images >= gram.images:
+    raise UserError(f'a part of {part.images} images leaves none of {gram.images}')
+  return Gram(
+    gram.features - part.features,
+    gram.targets - part.targets,
+    gram.energy - part.energy,
+    gram.images - part.images,
+  )
 
 
 def _added(gram: Gram, other: Gram) -> Gram:
   _check_alike(gram, other)
-  for array, more in zip(gram[:3], other[:3], strict=True):
-    np.add(array, more, out=array)
-  return gram._replace(count=gram.count + other.count)
+  np.add(gram.features, other.features, out=gram.features)
+  np.add(gram.targets, other.targets, out=gram.targets)
+  np.add(gram.energy, other.energy, out=gram.energy)
+  return gram._replace(images=gram.images + other.images)
 
 
 def _check_alike(gram: Gram, other: Gram) -> None:
@@ -115,6 +120,4 @@ def _check_rows(name: str, rows: np.ndarray, axes: tuple[str, str], width: int) 
     raise UserError(f'{name} are [{shape}], not [{axes[0]}, {width} {axes[1]}]')
   if not np.isfinite(rows).all():
     row, column = np.argwhere(~np.isfinite(rows))[0]
-    raise UserError(
-      f'{name} must be finite: row {row} has {rows[row, column]} for {axes[1]} {column}'
-    )
+    raise UserError(f'{name}: row {row}, column {column} is {rows[row, column]}, not finite')

@@ -25,11 +25,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from concepts.active_set import solve
-from concepts.gram import Gram, total, without
+from concepts.gram import Gram
 from perturb.errors import UserError, warn
 
 SMALLEST_SET = 64  # Features of a working set, at least.
-AT_ONCE = 2**20  # Entries of the tableaus of the classes that are solved at once.
+AT_ONCE = 2**16
 
 
 class Solution(NamedTuple):
@@ -49,21 +49,6 @@ class Solution(NamedTuple):
   objective: np.ndarray
   lam: np.ndarray
   steps: int
-
-
-class Choice(NamedTuple):
-  """A bound by cross-validation.
-
-  Attributes:
-    mu: that of the smallest mean error.
-    mus: the bounds tried, ascending, `[M]`.
-    errors: mean square of X^T W - L^T over the images of the held-out fold and the classes,
-      `[folds, M]`.
-  """
-
-  mu: float
-  mus: np.ndarray
-  errors: np.ndarray
 
 
 def mu_lasso(
@@ -108,53 +93,19 @@ def mu_lasso_path(
       raise UserError(f'mu is {mu}: the bound on the l1 norm must be above zero, and finite')
   if not tolerance > 0:
     raise UserError(f'tolerance is {tolerance}: it must be above zero')
-  _check_gram(gram)
+  empty = np.flatnonzero(gram.energy == 0)
+  if len(empty):
+    raise UserError(f'class {empty[0]} has no images: leave it out, or add some')
   weights = _checked_start(gram, start)
   found = []
   with jax.enable_x64(True):
     features, targets = jnp.asarray(gram.features), jnp.asarray(gram.targets.T)
     for mu in mus:
-      weights = np.array(project_l1(weights.T, mu).T)
-      found.append(_solved(gram, features, targets, mu, weights, tolerance, steps))
+      if np.abs(weights).sum(1).max() > mu:
+        weights = np.asarray(project_l1(weights.T, mu)).T
+      found.append(_solved(gram, features, targets, mu, weights.copy(), tolerance, steps))
       weights = found[-1].weights.T
   return found
-
-
-def choose_mu(folds: Sequence[Gram], mus: Sequence[float], *, tolerance: float = 1e-4) -> Choice:
-  """The bound whose weights have the smallest error on images that were left out.
-
-  Each fold is held out once. Its errors come from its Gram: no image is read again.
-
-  Args:
-    folds: the Gram of each fold.
-    mus: bounds to try.
-    tolerance: see `mu_lasso`.
-
-  Raises:
-    UserError: for fewer than two folds, no bound, and what `mu_lasso` refuses.
-  """
-  if len(folds) < 2 or not mus:
-    raise UserError(f'{len(folds)} folds and {len(mus)} bounds: take two folds and a bound or more')
-  mus = sorted(mus)
-  every = total(folds)
-  errors = np.array(
-    [
-      [
-        held_out_error(fold, solution.weights)
-        for solution in mu_lasso_path(without(every, fold), mus, tolerance=tolerance)
-      ]
-      for fold in folds
-    ]
-  )
-  return Choice(float(mus[errors.mean(0).argmin()]), np.array(mus), errors)
-
-
-def held_out_error(gram: Gram, weights: np.ndarray) -> float:
-  """Mean square of X^T W - L^T over the images of a Gram and the classes, for weights `[m, C]`."""
-  active = np.flatnonzero(weights.any(1))
-  products, some = gram.features[np.ix_(active, active)], weights[active]
-  squares = gram.energy + ((products @ some - 2 * gram.targets[active]) * some).sum(0)
-  return float(squares.sum() / (gram.count * len(gram.energy)))
 
 
 def select(weights: np.ndarray) -> np.ndarray:
@@ -187,12 +138,6 @@ def project_l1(weights: jax.Array, radius: float) -> jax.Array:
   return jnp.sign(weights) * jnp.maximum(sizes - theta, 0)
 
 
-def _check_gram(gram: Gram) -> None:
-  empty = np.flatnonzero(gram.energy == 0)
-  if len(empty):
-    raise UserError(f'class {empty[0]} has no images: leave it out, or add some')
-
-
 def _checked_start(gram: Gram, start: np.ndarray | None) -> np.ndarray:
   if start is None:
     return np.zeros(gram.targets.T.shape)
@@ -205,60 +150,60 @@ def _checked_start(gram: Gram, start: np.ndarray | None) -> np.ndarray:
 
 
 def _solved(gram: Gram, features, targets, mu, weights, tolerance, steps) -> Solution:
-  """weights: `[C, m]`, changed in place."""
+  """From weights `[C, m]`, which are changed in place."""
   for step in range(1, steps + 1):
     slopes = _slopes(features, targets, weights)
-    gap, objective, lam = (
-      np.asarray(a) for a in _quality(targets, gram.energy, slopes, weights, mu)
-    )
+    quality = _quality(targets, gram.energy, slopes, weights, mu)
+    gap, objective, lam = (np.asarray(values) for values in quality)
     unsolved = np.flatnonzero(gap > tolerance * gram.energy)
     if not len(unsolved) or step == steps:
       break
-    size = _working_set(gram, weights)
-    chunk = max(1, min(len(unsolved), AT_ONCE // size**2))
+    size = _working_set(weights)
+    chunk = _classes_at_once(size, len(unsolved))
     for first in range(0, len(unsolved), chunk):
       some = unsolved[first : first + chunk]
       padded = np.resize(some, chunk)  # The last chunk too has the shape that is compiled.
-      chosen, better = _improved(
-        features,
-        targets[padded],
-        slopes[padded],
-        weights[padded],
-        mu,
-        tolerance * gram.energy[padded],
-        size,
+      slack = tolerance * gram.energy[padded] / (20 * mu)  # A tenth of the gap asked for.
+      improved = _improved(
+        features, targets[padded], slopes[padded], weights[padded], mu, slack, size=size
       )
+      chosen, better = (np.asarray(values)[: len(some)] for values in improved)
       weights[some] = 0
-      weights[some[:, None], np.asarray(chosen)[: len(some)]] = np.asarray(better)[: len(some)]
+      weights[some[:, None], chosen] = better
   if len(unsolved):
-    worst = unsolved[(gap / gram.energy)[unsolved].argmax()]
+    shares = gap / gram.energy
     warn(
-      f'mu = {mu:g}: after {steps} steps the gap of class {worst} is '
-      f'{gap[worst] / gram.energy[worst]:.1g} of its images, not {tolerance:g}'
+      f'mu = {mu:g}: after {steps} steps the gap of class {shares.argmax()} is '
+      f'{shares.max():.1g} of ||l||^2, not {tolerance:g}; raise steps'
     )
   return Solution(weights.T, gap, objective, lam, step)
 
 
-def _working_set(gram: Gram, weights: np.ndarray) -> int:
+def _working_set(weights: np.ndarray) -> int:
   """K: a power of two, so that few shapes are compiled, that leaves room for as many again."""
+  features = weights.shape[1]
   most = int(np.count_nonzero(weights, axis=1).max())
-  return min(len(gram.features), max(SMALLEST_SET, 2 ** (2 * most - 1).bit_length()))
+  return min(features, max(SMALLEST_SET, 2 ** (2 * most - 1).bit_length()))
+
+
+def _classes_at_once(size: int, classes: int) -> int:
+  """A CPU keeps the tableaus of few in its cache; an accelerator works on many at once."""
+  entries = 2**16 if jax.default_backend() == 'cpu' else 2**24
+  return max(1, min(classes, entries // size**2))
 
 
 def _slopes(features, targets, weights: np.ndarray) -> jax.Array:
-  """c = b - G w of all classes, `[C, m]`."""
+  """c = b - G w of all classes, `[C, m]`, from the rows of G of the features in use."""
   active = np.flatnonzero(weights.any(0))
   width = 2 ** max(4, (len(active) - 1).bit_length())
-  padded = np.zeros((len(weights), width))
-  padded[:, : len(active)] = weights[:, active]
-  return _difference(
-    features, targets, np.resize(active, width) if len(active) else np.zeros(width, int), padded
-  )
+  rows, some = np.zeros(width, np.int32), np.zeros((len(weights), width))
+  rows[: len(active)], some[:, : len(active)] = active, weights[:, active]
+  return _difference(features, targets, rows, some)
 
 
 @jax.jit
-def _difference(features, targets, active, weights):
-  return targets - weights @ features[active]
+def _difference(features, targets, rows, weights):
+  return targets - weights @ features[rows]
 
 
 @jax.jit
@@ -270,13 +215,12 @@ def _quality(targets, energy, slopes, weights, mu):
 
 
 @functools.partial(jax.jit, static_argnames='size')
-def _improved(features, targets, slopes, weights, mu, tolerance, size):
-  """(features `[C, K]`, their weights `[C, K]`): the best of those in use and the steepest."""
+def _improved(features, targets, slopes, weights, mu, slack, *, size):
+  """(features `[C, K]`, their weights `[C, K]`): of those in use and of the steepest others."""
 
-  def one(targets, slopes, weights, tolerance):
+  def one(targets, slopes, weights, slack):
     _, chosen = jax.lax.top_k(jnp.where(weights != 0, jnp.inf, jnp.abs(slopes)), size)
     products = features[chosen[:, None], chosen]
-    slack = tolerance / (20 * mu)  # A tenth of the gap that is asked for.
     return chosen, solve(products, targets[chosen], weights[chosen], mu, slack)
 
-  return jax.vmap(one)(targets, slopes, weights, tolerance)
+  return jax.vmap(one)(targets, slopes, weights, slack)
