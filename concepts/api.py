@@ -2,14 +2,16 @@
 
 from concepts.ablation import ablation_orders, accuracy_without, mean_class_accuracy, silenced
 from concepts.average_images import average_image, box_of, patch, strongest_positions
+from concepts.cross_validation import Choice, choose_mu
 from concepts.features import Features, features_of
 from concepts.filter_norms import responses
 from concepts.gram import Gram, add, empty_gram, total, without
 from concepts.heatmaps import combined, feature_heatmaps
-from concepts.lasso import Solution, choose_mu, mu_lasso, mu_lasso_path, project_l1
+from concepts.lasso import Solution, mu_lasso, mu_lasso_path, project_l1
 from concepts.relevant import Relevant, Top, relevant_features, top_features
 
 __all__ = [
+  'Choice',
   'Features',
   'Gram',
   'Relevant',

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from concepts.features import Features
 from perturb.errors import check_choice
@@ -14,7 +15,9 @@ from perturb.nets.network import Activations
 Mode = Literal['paper', 'released']
 
 
-def responses(net: Pretrained, x: jax.Array, features: Features, mode: Mode = 'paper') -> jax.Array:
+def responses(
+  net: Pretrained, x: jax.Array | np.ndarray, features: Features, mode: Mode = 'paper'
+) -> jax.Array:
   """x_i: the responses of all features to each image, in one pass of the network.
 
   'paper': the L2 norm of each filter's map over its positions, divided by the sum of these norms
@@ -37,7 +40,7 @@ def responses(net: Pretrained, x: jax.Array, features: Features, mode: Mode = 'p
     UserError: for another mode, or a layer that the network does not have.
   """
   check_choice('mode', mode, get_args(Mode))
-  return _responses(net, x, features, mode)
+  return _responses(net, jnp.asarray(x), features, mode)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))

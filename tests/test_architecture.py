@@ -7,6 +7,8 @@ import pkgutil
 
 import pytest
 
+import concepts
+from concepts.tasks import registry
 import perturb
 from perturb.tasks.registry import TASKS
 
@@ -26,13 +28,23 @@ FLOORS = (
   {'tasks', 'command_line'},
   {'main'},
 )
+# Of concepts/, likewise; all of it stands on perturb/.
+CONCEPTS = (
+  {'features', 'gram', 'active_set'},
+  {'filter_norms', 'feature_maps', 'lasso'},
+  {'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant'},
+  {'figures'},
+  {'tasks'},
+  {'main'},
+)
 # What the package's root offers notebooks, and no room may lean on.
 FACES = {'__init__', 'api', 'studies'}
+PURE = ('methods', 'ops', 'evaluate')  # Rooms of functions that read no flags and draw nothing.
 
 
 def room_of(path):
   """'nets' of perturb/nets/kernels/pooling.py, 'base' of perturb/base.py."""
-  return path.relative_to(ROOT / 'perturb').parts[0].removesuffix('.py')
+  return path.relative_to(ROOT).parts[1].removesuffix('.py')
 
 
 def imports_of(path):
@@ -47,34 +59,44 @@ def imports_of(path):
   return found
 
 
-MODULES = sorted((ROOT / 'perturb').rglob('*.py'))
-FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+MODULES = {name: sorted((ROOT / name).rglob('*.py')) for name in ('perturb', 'concepts')}
+FLOOR_OF = {
+  package: {room: number for number, floor in enumerate(floors) for room in floor}
+  for package, floors in (('perturb', FLOORS), ('concepts', CONCEPTS))
+}
+ROOMS = sorted({(p, room_of(path)) for p in MODULES for path in MODULES[p]})
 
 
-@pytest.mark.parametrize('room', sorted({room_of(path) for path in MODULES} - FACES))
-def test_a_room_imports_from_below(room):
-  for path in (path for path in MODULES if room_of(path) == room):
+@pytest.mark.parametrize(('package', 'room'), [one for one in ROOMS if one[1] not in FACES])
+def test_a_room_imports_from_below(package, room):
+  above = {'configs', 'launch', 'tests'} | ({'concepts'} if package == 'perturb' else set())
+  floor_of = FLOOR_OF[package]
+  for path in (path for path in MODULES[package] if room_of(path) == room):
     for name in imports_of(path):
       top, *rest = name.split('.')
-      assert top not in ('concepts', 'configs', 'launch', 'tests'), f'{path} imports {name}'
-      if top == 'perturb' and rest and rest[0] != room:
-        below = FLOOR_OF.get(rest[0], len(FLOORS)) < FLOOR_OF[room]
+      assert top not in above, f'{path} imports {name}'
+      if top == package and rest and rest[0] != room:
+        below = floor_of.get(rest[0], len(floor_of)) < floor_of[room]
         assert below, f'{path.relative_to(ROOT)} imports {name}, which is not below {room}'
 
 
-def test_every_room_has_its_floor():
-  assert {room_of(path) for path in MODULES} - FACES == set(FLOOR_OF)
+@pytest.mark.parametrize('package', MODULES)
+def test_every_room_has_its_floor(package):
+  assert {room_of(path) for path in MODULES[package]} - FACES == set(FLOOR_OF[package])
 
 
 def test_methods_read_no_flags_and_draw_nothing():
-  for path in (path for path in MODULES if room_of(path) in ('methods', 'ops', 'evaluate')):
+  pure = [path for path in MODULES['perturb'] if room_of(path) in PURE]
+  pure += [path for path in MODULES['concepts'] if room_of(path) in set().union(*CONCEPTS[:3])]
+  for path in pure:
     forbidden = {'absl', 'ml_collections', 'matplotlib'}
     assert not {name.split('.')[0] for name in imports_of(path)} & forbidden, path
 
 
-def test_no_module_is_hidden_by_a_name_of_its_package():
-  for module in pkgutil.walk_packages(perturb.__path__, 'perturb.'):
-    if module.name == 'perturb.main':
+@pytest.mark.parametrize('root', [perturb, concepts], ids=lambda root: root.__name__)
+def test_no_module_is_hidden_by_a_name_of_its_package(root):
+  for module in pkgutil.walk_packages(root.__path__, f'{root.__name__}.'):
+    if module.name == f'{root.__name__}.main':
       continue
     found = importlib.import_module(module.name)
     package, _, leaf = module.name.rpartition('.')
@@ -93,7 +115,7 @@ PROTOCOLS = {'pointing', 'localisation', 'deletion', 'sanity', 'class_sensitivit
 def test_a_config_has_the_name_of_its_task(name):
   """`extremal`, or a variant of it: `extremal_paper`; or a protocol of the benchmark."""
   task = importlib.import_module(f'configs.{name}').get_config().task
-  assert task in TASKS
+  assert (task in TASKS) != (task in registry.TASKS)
   assert (
     name == task or name.startswith(f'{task}_') or (task, name in PROTOCOLS) == ('benchmark', True)
   )
@@ -108,7 +130,11 @@ def test_a_protocol_is_the_benchmark_with_fewer_metrics(name):
   assert {field for field in of_all if of_all[field] != fewer[field]} == {'metrics'}
 
 
-@pytest.mark.parametrize('task', TASKS)
-def test_a_task_has_its_file_and_its_config(task):
-  assert TASKS[task] is importlib.import_module(f'perturb.tasks.{task}').run
+@pytest.mark.parametrize(
+  ('package', 'task'),
+  [*(('perturb', task) for task in TASKS), *(('concepts', task) for task in registry.TASKS)],
+)
+def test_a_task_has_its_file_and_its_config(package, task):
+  tasks = TASKS if package == 'perturb' else registry.TASKS
+  assert tasks[task] is importlib.import_module(f'{package}.tasks.{task}').run
   assert any(name == task or name.startswith(f'{task}_') for name in CONFIGS)

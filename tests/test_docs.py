@@ -12,8 +12,11 @@ from absl import flags
 from ml_collections import config_flags
 import pytest
 
+from concepts.tasks import ablate, overlap, select, show
+from concepts.tasks.registry import TASKS as CONCEPTS
 from launch.sweep import jobs_of
 from perturb import METHODS
+from perturb.command_line import MODULES
 from perturb.evaluate.parts import Keypoint
 from perturb.nets import NETWORKS
 from perturb.run import inputs
@@ -70,6 +73,19 @@ CHEAPER = {
   ],
   'train_mnist': ['--config.epochs=1'],
   'train_an8flower': ['--config.images=digits', '--config.epochs=1'],
+  'relevant': [
+    '--config.split=[400:600]',
+    '--config.training.epochs=1',
+    '--config.explained=2',
+    '--config.ablated=10',
+  ],
+  'relevant_an8flower': [
+    '--config.images=digits',
+    '--config.split=[400:600]',
+    '--config.training.epochs=1',
+    '--config.explained=2',
+    '--config.ablated=10',
+  ],
   'adversarial': [
     '--config.count=20',
     '--config.epochs=1',
@@ -175,7 +191,7 @@ def config_of(words):
 
 def flags_of(module):
   """The names of a module's flags, and of those that its command shares with others."""
-  package = module.split('.')[0]
+  package = module.split('.')[0].replace('concepts', 'perturb')
   files = [importlib.util.find_spec(module).origin, ROOT / package / 'command_line.py']
   text = ''.join(pathlib.Path(file).read_text() for file in files if pathlib.Path(file).exists())
   return set(re.findall(r"(?:DEFINE_\w+|add_argument)\(\s*'(?:--)?(\w+)'", text))
@@ -196,7 +212,7 @@ def test_every_command_is_understood(document, monkeypatch):
     names = {w.split('=')[0].removeprefix('--') for w in rest if w.startswith('--')}
     own = {re.sub('^no(?=dry_run)', '', name) for name in names if not name.startswith('config.')}
     assert own <= {'help', *flags_of(module)}, line
-    if module == 'perturb.main':
+    if module in MODULES:
       check_config(words, line)
     elif option(words, 'config'):
       sets = [w.removeprefix('--set=') for w in words if w.startswith('--set=')]
@@ -205,20 +221,21 @@ def test_every_command_is_understood(document, monkeypatch):
 
 def check_config(words, line):
   name, task = pathlib.Path(option(words, 'config')).stem, config_of(words[2:]).task
-  assert task in TASKS, line
+  assert task in (TASKS if words[2] == 'perturb.main' else CONCEPTS), line
   assert name in PROTOCOLS or name == task or name.startswith(f'{task}_'), line
   config_of([*words[2:], *CHEAPER.get(name, [])])
 
 
 @pytest.mark.parametrize('document', DOCUMENTS)
 def test_every_name_of_the_package_exists(document):
-  for name in re.findall(r'(?<![\w/.])perturb((?:\.[A-Za-z_]\w*)+)', read(document)):
-    thing = importlib.import_module('perturb')
+  pattern = r'(?<![\w/.])(perturb|concepts)((?:\.[A-Za-z_]\w*)+)'
+  for package, name in re.findall(pattern, read(document)):
+    thing = importlib.import_module(package)
     for depth, part in enumerate(parts := name[1:].split('.'), start=1):
-      module = '.'.join(['perturb', *parts[:depth]])
+      module = '.'.join([package, *parts[:depth]])
       if not hasattr(thing, part) and importlib.util.find_spec(module):
         importlib.import_module(module)
-      assert hasattr(thing, part), f'{document}: perturb{name}'
+      assert hasattr(thing, part), f'{document}: {package}{name}'
       thing = getattr(thing, part)
 
 
@@ -228,7 +245,7 @@ def test_every_python_block_is_python(document):
     if block.language != 'python':
       continue
     for node in ast.walk(ast.parse(block.text)):
-      if isinstance(node, ast.ImportFrom) and node.module.startswith('perturb'):
+      if isinstance(node, ast.ImportFrom) and node.module.startswith(('perturb', 'concepts')):
         module = importlib.import_module(node.module)
         missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
         assert not missing, f'{document}:{block.line}: {missing}'
@@ -272,6 +289,13 @@ TABLES = {  # File and tasks, as docs/tables.md names them -> the columns.
   'metrics.csv of benchmark': ('image', 'method', *metric_tables.columns_of(list(METRICS_OF_RUNS))),
   'labels.csv of composites': composites.HEADER,
   'labels.csv of an8flower': an8flower.HEADER,
+  'weights.csv of relevant': select.WEIGHT_HEADER,
+  'lasso.csv of relevant': select.LASSO_HEADER,
+  'mu.csv of relevant': select.MU_HEADER,
+  'classes.csv of relevant': show.CLASSES,
+  'ablation.csv of relevant': ablate.HEADER,
+  'overlap.csv of relevant': overlap.HEADER,
+  'overlap_images.csv of relevant': ('image', 'fold'),
 }
 
 
@@ -333,7 +357,7 @@ def shell(tmp_path_factory):
     _, _, module, *arguments = [*words, *cheaper]
     if (line := shlex.join([module, *arguments])) in done:
       return
-    if module == 'perturb.main':
+    if module in MODULES:
       arguments.append(f'--compilation_cache={CACHE}')
     ended = server.wait(server.start(module, arguments, {}))
     assert ended.returncode == 0, f'{line}\n{ended.stdout[-2000:]}\n{ended.stderr[-4000:]}'

@@ -73,7 +73,7 @@ def explain(setting: Setting, known: Known, weights: Weights) -> Explained:
   }
   methods = {name: title for name, (_, title, _) in OF_FEATURES.items()}
   steps = [prediction(), *(_step(name, setting.features, config.top) for name in OF_FEATURES)]
-  inputs = {name: np.asarray(top.indices) for name, top in tops.items()}
+  inputs = {}
   for method in config.methods:
     options = options_of(config, method)
     if method == 'expected_gradients':

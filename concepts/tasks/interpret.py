@@ -17,6 +17,7 @@ from perturb.data.fitting import fit_picture
 from perturb.errors import ImageError
 from perturb.nets import Pretrained
 from perturb.run.experiment import Share, Step
+from perturb.run.inputs import digest_of
 from perturb.run.loop import Outcome
 from perturb.run.steps import prediction
 from perturb.store.arrays import Field
@@ -57,9 +58,13 @@ def interpret(
     PART,
     [prediction(), _step(setting.features, strongest.features)],
     known.indices[needed],
-    inputs={'features': strongest.features},
   )
   return _views(setting, known, strongest, outcome), outcome
+
+
+def _step_name(chosen: np.ndarray) -> str:
+  """Of the step for these features: others are another step, as more images are explained."""
+  return f'positions_{digest_of(chosen)}'
 
 
 def _strongest(known: Known, features: np.ndarray, count: int) -> Strongest:
@@ -79,7 +84,7 @@ def _step(features: Features, chosen: np.ndarray) -> Step:
     return {'position': strongest_positions(net, share['x'], features, each)}
 
   field = {'position': Field('int32', ('feature', 'axis'), (len(chosen), 2))}
-  return Step(compute, lambda _: field, name='positions')
+  return Step(compute, lambda _: field, name=_step_name(chosen))
 
 
 class _Average:
@@ -117,9 +122,8 @@ def _views(
         wanted.setdefault(int(image), []).append((number, rank))
   stored = Results(setting.path / PART)
   names = [known.names[image] for image in sorted(wanted)]
-  for image, (_, positions) in zip(
-    sorted(wanted), stored.columns(names, ['positions/position']), strict=True
-  ):
+  fields = [f'{_step_name(strongest.features)}/position']
+  for image, (_, positions) in zip(sorted(wanted), stored.columns(names, fields), strict=True):
     pixels = _picture(setting, int(known.indices[image]))
     if pixels is None:
       continue

@@ -7,7 +7,7 @@ import ml_collections
 
 from concepts.features import features_of
 from concepts.tasks.ablate import ablate
-from concepts.tasks.explain import explain
+from concepts.tasks.explain import PART, explain
 from concepts.tasks.interpret import interpret
 from concepts.tasks.overlap import overlap
 from concepts.tasks.respond import respond
@@ -19,12 +19,13 @@ from perturb.errors import UserError, check_choice
 from perturb.nets import Pretrained
 from perturb.run.labels import classes_of
 from perturb.run.subjects import dataset_of, named_network, options_of
+from perturb.store.results import RESULTS
 from perturb.store.workdir import Workdir
 from perturb.tasks import train
 from perturb.tasks.checks import check_least, check_method, check_run
 
 TRAINING = 'training'
-FREE = ('data_dir', 'workers', 'figures')  # What another start may change.
+FREE = ('data_dir', 'workers', 'figures', 'explained', 'methods')  # Another start may change them.
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> int:
@@ -41,7 +42,8 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   """
   _check(config)
   dataset = dataset_of(config)
-  folder = Workdir(workdir, config, ['responses', TRAINING], free=FREE)
+  held = [f'{PART}/{RESULTS}', 'responses', TRAINING]
+  folder = Workdir(workdir, config, held, free=FREE)
   net = _network(config, dataset, folder)
   classes = _classes(net, dataset, config)
   setting = Setting(net, features_of(net, config.layers), dataset, classes, config, folder.path)
@@ -72,6 +74,12 @@ def _check(config: ml_collections.ConfigDict) -> None:
   for name in ('mu', 'tolerance'):
     if not config[name] > 0:
       raise UserError(f'config.{name} must be larger than 0, not {config[name]}')
+  if config.mus and config.folds < 2:
+    raise UserError(
+      f'config.mus: to choose one takes folds to hold out, and there is {config.folds}'
+    )
+  if min(config.mus, default=1) <= 0:
+    raise UserError(f'config.mus must be larger than 0, not {config.mus}')
   if min(config.removed, default=1) < 1:
     raise UserError(f'config.removed must be numbers of features from 1, not {config.removed}')
   for method in config.methods:

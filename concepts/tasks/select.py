@@ -9,9 +9,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from concepts.cross_validation import choose_mu, held_out_error
 from concepts.features import Features
 from concepts.gram import Gram, add, empty_gram, without
-from concepts.lasso import Solution, held_out_error, mu_lasso
+from concepts.lasso import Solution, mu_lasso
 from concepts.tasks.respond import Known
 from concepts.tasks.setting import Setting
 from perturb.console import format_table
@@ -23,6 +24,7 @@ ALL, CONV = 'all', 'conv'  # Features that can be chosen: every one, or those wi
 NONE = -1  # No fold is held out.
 WEIGHTS, LASSO = 'weights.csv', 'lasso.csv'
 WEIGHT_HEADER = ('features', 'held_out', 'class', 'target', 'feature', 'layer', 'filter', 'weight')
+MU_HEADER = ('mu', 'error', 'deviation')
 LASSO_HEADER = (
   'features', 'held_out', 'class', 'target', 'images', 'selected', 'objective', 'gap', 'lambda',
   'held_out_error',
@@ -88,17 +90,20 @@ def held_out_folds(setting: Setting) -> list[int]:
 def _solve_all(setting: Setting, known: Known) -> None:
   features, config = setting.features, setting.config
   classes = np.unique(known.labels)
+  mu = _mu(setting, known, classes)
   every = _gram(known, np.ones(len(known.labels), bool), classes, features)
   solved = list[tuple[str, int, Solution, Gram, Gram | None]]()
   start = None
   for held_out in dict.fromkeys([NONE, *held_out_folds(setting)]):
     out = None if held_out == NONE else _gram(known, known.folds == held_out, classes, features)
     gram = every if out is None else without(every, out)
-    solution = _solve(setting, gram, start)
+    solution = mu_lasso(gram, mu, tolerance=config.tolerance, start=start)
     start = solution.weights if start is None else start
     solved.append((ALL, held_out, solution, gram, out))
     if held_out == held_out_folds(setting)[0]:
-      solved.append((CONV, held_out, _solve(setting, _with_extent(gram, features)), gram, out))
+      with_extent = _with_extent(gram, features)
+      of_conv = mu_lasso(with_extent, mu, tolerance=config.tolerance)
+      solved.append((CONV, held_out, of_conv, gram, out))
   names = [setting.net.class_name(int(index)) for index in classes]
   rows = [
     (*about, repr(float(weight)))
@@ -109,6 +114,23 @@ def _solve_all(setting: Setting, known: Known) -> None:
     setting.path / LASSO, LASSO_HEADER, _table(solved, classes, names, config.tolerance)
   )
   files.write_table(setting.path / WEIGHTS, WEIGHT_HEADER, rows)
+
+
+def _mu(setting: Setting, known: Known, classes: np.ndarray) -> float:
+  """`config.mu`, or that of `config.mus` with the smallest error; writes `mu.csv` for these."""
+  config, features = setting.config, setting.features
+  if not config.mus:
+    return float(config.mu)
+  grams = [_gram(known, known.folds == fold, classes, features) for fold in range(config.folds)]
+  choice = choose_mu(grams, list(config.mus), tolerance=config.tolerance)
+  means, deviations = choice.errors.mean(0), choice.errors.std(0)
+  rows = [
+    (f'{mu:g}', f'{mean:.6g}', f'{deviation:.6g}')
+    for mu, mean, deviation in zip(choice.mus, means, deviations, strict=True)
+  ]
+  files.write_table(setting.path / 'mu.csv', MU_HEADER, rows)
+  print(f'mu is {choice.mu:g}, of the smallest error on the folds held out; see mu.csv')
+  return choice.mu
 
 
 def _gram(known: Known, among: np.ndarray, classes: np.ndarray, features: Features) -> Gram:
@@ -124,10 +146,6 @@ def _with_extent(gram: Gram, features: Features) -> Gram:
   return gram._replace(
     features=gram.features * kept[:, None] * kept, targets=gram.targets * kept[:, None]
   )
-
-
-def _solve(setting: Setting, gram: Gram, start: np.ndarray | None = None) -> Solution:
-  return mu_lasso(gram, setting.config.mu, tolerance=setting.config.tolerance, start=start)
 
 
 def _chosen(
