@@ -260,5 +260,5 @@ def detect(
     losses.append(float(loss))
   trained = dataclasses.replace(net, variables={**net.variables, 'params': state.params})
   held_out, wanted = examples(slice(known, None))
-  predicted = np.asarray(predictions(trained, held_out))
+  predicted = np.asarray(predictions(trained, held_out, jnp.arange(len(held_out))))
   return Detection(float((predicted == np.asarray(wanted)).mean()), np.array(losses), predicted)

@@ -115,7 +115,7 @@ def _train(net: Pretrained, data: Data, folder: Workdir, steps: int) -> Pretrain
   rule = training.optimiser(config.learning_rate, steps)
   epoch = training.make_epoch(net, rule, config.batch_size)
   images, answers = jnp.asarray(data.examples.images), jnp.asarray(labels)
-  known, tests = jnp.asarray(np.flatnonzero(~data.test)), images[np.flatnonzero(data.test)]
+  known, unseen = (jnp.asarray(np.flatnonzero(part)) for part in (~data.test, data.test))
   state, metrics = training.start(net, rule), np.zeros((config.epochs, 2))
   options = ocp.CheckpointManagerOptions(max_to_keep=1)
   with ocp.CheckpointManager(folder.results.absolute(), options=options) as manager:
@@ -123,13 +123,13 @@ def _train(net: Pretrained, data: Data, folder: Workdir, steps: int) -> Pretrain
     for number in range(done, config.epochs):
       key = jax.random.fold_in(jax.random.key(config.seed), number)
       state, loss = epoch(state, images, answers, known, key)
-      predicted = np.asarray(training.predictions(_with(net, state), tests))
+      predicted = np.asarray(training.predictions(_with(net, state), images, unseen))
       metrics[number] = loss, np.mean(predicted == labels[data.test])
       manager.save(number + 1, args=ocp.args.StandardSave({'state': state, 'metrics': metrics}))
       loss, accuracy = metrics[number]
       print(f'epoch {number + 1}: loss {loss:.4f}, test accuracy {accuracy:.4f}', flush=True)
   net = _with(net, state)
-  _tabulate(folder, data, np.asarray(training.predictions(net, tests)), metrics)
+  _tabulate(folder, data, np.asarray(training.predictions(net, images, unseen)), metrics)
   return net
 
 

@@ -1,17 +1,15 @@
 """Training a network: one compiled program an epoch."""
 
 from collections.abc import Callable
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from perturb.chunks import default_forward_chunk, mapped
 from perturb.nets.network import Variables
 from perturb.nets.pretrained import Pretrained
-
-EVALUATED = 250  # Images in a pass when accuracy is measured.
 
 
 class State(NamedTuple):
@@ -80,14 +78,22 @@ def make_epoch(net: Pretrained, rule: optax.GradientTransformation, batch_size: 
 
 
 @jax.jit
-def predictions(net: Pretrained, images: jax.Array) -> jax.Array:
-  """The class of the largest logit, `[N]`, of images as `make_epoch` has them."""
-  classify = functools.partial(_classes, net)
-  return jax.lax.map(classify, images, batch_size=EVALUATED)
+def predictions(net: Pretrained, images: jax.Array, members: jax.Array) -> jax.Array:
+  """The class of the largest logit of some of the images, which are as `make_epoch` has them.
 
+  Args:
+    net: the network.
+    images: `[N, H, W, C]`.
+    members: which of them, `[M]`.
 
-def _classes(net: Pretrained, image: jax.Array) -> jax.Array:
-  return jnp.argmax(net(_input(net, image[None]))[0])
+  Returns:
+    int `[M]`.
+  """
+
+  def classify(index: jax.Array) -> jax.Array:
+    return jnp.argmax(net(_input(net, images[members[index]])), axis=-1)
+
+  return mapped(classify, members.shape[0], default_forward_chunk(images.shape[1:]))
 
 
 def _input(net: Pretrained, images: jax.Array) -> jax.Array:

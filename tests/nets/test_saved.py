@@ -15,7 +15,8 @@ from perturb import nets
 from perturb.errors import UserError
 from perturb.nets import zoo
 from perturb.nets.convert import convert, recognise
-from perturb.nets.weights.saved import read_network
+from perturb.nets.preprocessing import PREPROCESSINGS
+from perturb.nets.weights.saved import read_network, save
 from perturb.nets.weights.torch_names import torch_shapes
 from tests import fixtures
 
@@ -253,3 +254,25 @@ def test_random_weights_are_those_of_their_seed():
   kernels = [net.variables['params']['conv1']['kernel'] for net in (one, same, other)]
   np.testing.assert_array_equal(kernels[0], kernels[1])
   assert not np.array_equal(kernels[0], kernels[2])
+
+
+def test_an_untrained_network_has_the_classes_that_it_is_given(tmp_path):
+  names = ('red', 'blue', 'pink, rose', 'white', 'orange', 'cyan')
+  net = zoo.untrained('flower', names, 'symmetric', seed=3)
+  save(net, tmp_path / 'flower')
+  again = nets.load(str(tmp_path / 'flower'))
+  assert again.network.classes == 6 and again.class_names == names
+  assert again.preprocessing == net.preprocessing == PREPROCESSINGS['symmetric']
+  jax.tree.map(np.testing.assert_array_equal, again.variables, net.variables)
+  assert net.variables['params']['fc4']['bias'].shape == (6,)
+  with pytest.raises(UserError, match="network 'flowr' is not known; did you mean 'flower'"):
+    zoo.untrained('flowr', names)
+
+
+def test_an_untrained_network_of_the_usual_classes_is_the_random_one():
+  net, usual = (
+    zoo.untrained('mnist', tuple('0123456789'), seed=5),
+    nets.load('mnist', 'random', seed=5),
+  )
+  jax.tree.map(np.testing.assert_array_equal, net.variables, usual.variables)
+  assert (net.network, net.class_names, net.size) == (usual.network, usual.class_names, usual.size)
