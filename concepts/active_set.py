@@ -9,7 +9,8 @@ the active-set methods of quadratic programming do (Lawson and Hanson, Solving l
 problems, 1974, chapter 23; Osborne, Presnell and Turlach, A new approach to variable selection in
 least squares problems, IMA Journal of Numerical Analysis 2000).
 
-To enter or leave is one sweep, a change of rank one. Letters: K features.
+To enter or leave is one sweep of the table, a change of rank one (Goodnight, A tutorial on the
+SWEEP operator, The American Statistician 1979). Letters: K features.
 """
 
 from typing import NamedTuple
@@ -17,11 +18,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-# A share of its own square that is added to each feature, so that features that depend on each
-# other are no special case. It pulls towards the weights of the start, not towards zero: from
-# there on again, the optimum is the one without it.
+# This share of its square is added to each feature, so that features that depend on each other are
+# no special case. It pulls towards the weights of the start, not towards zero: repeated from the
+# solution, it ends at the optimum without it.
 RIDGE = 1e-10
-PIVOTS = 20  # At most so many times K; some times the number of features chosen is usual.
+PIVOTS = 20  # Steps at most, as a multiple of K. Usual are one or two times the features chosen.
 
 
 class _State(NamedTuple):
@@ -32,7 +33,7 @@ class _State(NamedTuple):
     line: `[K]`: G_AA^-1 b_A, and b_R - G_RA G_AA^-1 b_A.
     signs: `[K]`: 1 or -1 in A, 0 in R.
     weights: `[K]`.
-    pivots: sweeps so far.
+    pivots: steps so far.
     done: whether the weights are optimal.
   """
 
@@ -86,6 +87,7 @@ def _swept(products, targets, active):
 
 
 def _step(state: _State, mu, slack) -> _State:
+  """Towards the minimum of the active features; then one leaves, or enters, or all is done."""
   active = state.signs != 0
   direction = state.table @ state.signs
   excess = state.signs @ state.line - mu

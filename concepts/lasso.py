@@ -211,7 +211,8 @@ def _quality(targets, energy, slopes, weights, mu):
   """(gap, objective, lam) of each class."""
   lam = jnp.abs(slopes).max(1)
   inner = (weights * slopes).sum(1)
-  return 2 * (mu * lam - inner), energy - (weights * targets).sum(1) - inner, lam
+  objective = energy - (weights * targets).sum(1) - inner
+  return 2 * (mu * lam - inner), jnp.maximum(objective, 0), lam
 
 
 @functools.partial(jax.jit, static_argnames='size')
