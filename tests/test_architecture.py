@@ -30,7 +30,7 @@ FLOORS = (
 )
 # Of concepts/, likewise; all of it stands on perturb/.
 CONCEPTS = (
-  {'features', 'gram', 'active_set'},
+  {'features', 'gram', 'active_set', 'probe'},
   {'filter_norms', 'feature_maps', 'lasso'},
   {'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant'},
   {'figures'},
