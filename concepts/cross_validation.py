@@ -33,13 +33,20 @@ def choose_mu(folds: Sequence[Gram], mus: Sequence[float], *, tolerance: float =
     tolerance: see `mu_lasso`.
 
   Raises:
-    UserError: for fewer than two folds, no bound, and what `mu_lasso` refuses.
+    UserError: for fewer than two folds, no bound, a class all of whose images are in one fold, and
+      what `mu_lasso` refuses.
   """
   if len(folds) < 2:
     raise UserError('folds: one to learn from and one to hold out are needed, two or more in all')
   if not len(mus):
     raise UserError('mus: give one bound or more')
   mus, every = sorted(mus), total(folds)
+  for number, fold in enumerate(folds):
+    alone = np.flatnonzero((fold.energy == every.energy) & (fold.energy > 0))
+    if len(alone):
+      raise UserError(
+        f'fold {number} has all images of class {alone[0]}: spread them over the folds'
+      )
   errors = np.array(
     [
       [

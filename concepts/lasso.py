@@ -159,10 +159,10 @@ def _solved(gram: Gram, features, targets, mu, weights, tolerance, steps) -> Sol
     if not len(unsolved) or step == steps:
       break
     size = _working_set(weights)
-    chunk = _classes_at_once(size, len(unsolved))
+    chunk = _classes_at_once(size, len(weights))
     for first in range(0, len(unsolved), chunk):
       some = unsolved[first : first + chunk]
-      padded = np.resize(some, chunk)  # The last chunk too has the shape that is compiled.
+      padded = np.resize(some, chunk)  # Few are solved in the shape that is compiled, too.
       slack = tolerance * gram.energy[padded] / (20 * mu)  # A tenth of the gap asked for.
       improved = _improved(
         features, targets[padded], slopes[padded], weights[padded], mu, slack, size=size
@@ -188,7 +188,7 @@ def _working_set(weights: np.ndarray) -> int:
 
 def _classes_at_once(size: int, classes: int) -> int:
   """A CPU keeps the tableaus of few in its cache; an accelerator works on many at once."""
-  entries = 2**16 if jax.default_backend() == 'cpu' else 2**24
+  entries = 2**15 if jax.default_backend() == 'cpu' else 2**24
   return max(1, min(classes, entries // size**2))
 
 

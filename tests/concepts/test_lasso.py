@@ -212,6 +212,10 @@ X, LABELS = problem(20)
     (lambda: without(gram_of(X, LABELS), gram_of(X, LABELS)), 'leaves none of 20'),
     (lambda: choose_mu([gram_of(X, LABELS)], [1]), 'two or more'),
     (lambda: choose_mu([gram_of(X, LABELS)] * 2, []), 'one bound or more'),
+    (
+      lambda: choose_mu([gram_of(X[i::3], LABELS[i::3]) for i in range(3)], [1]),
+      'fold 0 has all images of class 0',
+    ),
   ],
 )
 @pytest.mark.filterwarnings('ignore:divide by zero', 'ignore:invalid value')
