@@ -30,8 +30,8 @@ FLOORS = (
 )
 # Of concepts/, likewise; all of it stands on perturb/.
 CONCEPTS = (
-  {'features', 'gram', 'active_set', 'probe'},
-  {'filter_norms', 'feature_maps', 'lasso'},
+  {'features', 'gram', 'active_set', 'probe', 'annotation_tables', 'label_maps', 'splits'},
+  {'broden', 'filter_norms', 'feature_maps', 'lasso'},
   {'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant'},
   {'figures'},
   {'tasks'},
