@@ -30,9 +30,9 @@ FLOORS = (
 )
 # Of concepts/, likewise; all of it stands on perturb/.
 CONCEPTS = (
-  {'features', 'gram', 'active_set', 'probe'},
-  {'filter_norms', 'feature_maps', 'lasso'},
-  {'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant'},
+  {'features', 'gram', 'active_set', 'probe', 'annotation_tables', 'label_maps', 'splits'},
+  {'broden', 'label_folders', 'drawing', 'filter_norms', 'feature_maps', 'lasso'},
+  {'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant', 'probes', 'scenes'},
   {'figures'},
   {'tasks'},
   {'main'},

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import ml_collections
 
-from concepts.tasks import relevant
+from concepts.tasks import relevant, scenes
 
 TASKS: dict[str, Callable[[ml_collections.ConfigDict, str], int]] = {
   'relevant': relevant.run,
+  'scenes': scenes.run,
 }

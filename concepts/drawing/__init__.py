@@ -1,0 +1,1 @@
+"""What generated scenes are made of: colours, textures, backdrops and objects with their parts."""
