@@ -10,7 +10,7 @@ Source: Fong and Vedaldi, Net2Vec (CVPR 2018), section 3.1.1; Bau et al., Networ
 Letters: n pictures, at most P concepts in each, C concepts, K filters, G groups of pictures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import functools
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from concepts.upsampling import upsampled
+from concepts.bilinear import upsampled
 from perturb.chunks import default_chunk, mapped
 from perturb.errors import UserError
 
@@ -95,7 +95,7 @@ def segmentation(active: jax.Array, size: tuple[int, int], align_corners: bool =
   Args:
     active: 1[A > T] `[n, h, w, K]`.
     size: (sh, sw) of the label maps, in pixels.
-    align_corners: see `concepts.upsampling.bilinear_weights`.
+    align_corners: see `concepts.bilinear.bilinear_weights`.
 
   Returns:
     bool `[n, sh, sw, K]`; a pixel of exactly 1/2 is not in it.
@@ -113,7 +113,7 @@ def upsampled_first(
     activations: A `[n, h, w, K]`.
     levels: T `[K]`.
     size: (sh, sw) of the label maps, in pixels.
-    align_corners: see `concepts.upsampling.bilinear_weights`.
+    align_corners: see `concepts.bilinear.bilinear_weights`.
 
   Returns:
     bool `[n, sh, sw, K]`.
@@ -136,7 +136,7 @@ def overlaps(
     chunk: pictures at a time, which bounds the memory; by default as
       `perturb.chunks.default_chunk`.
   """
-  size = masks.shape[2:]
+  size = masks.shape[2], masks.shape[3]
   return _overlaps(lambda i: segmentation(active[i], size, align_corners), masks, chunk)
 
 
@@ -149,7 +149,7 @@ def overlaps_upsampled_first(
   chunk: int | None = None,
 ) -> Overlaps:
   """As `overlaps`, with the regions of `upsampled_first`."""
-  size = masks.shape[2:]
+  size = masks.shape[2], masks.shape[3]
   return _overlaps(
     lambda i: upsampled_first(activations[i], levels, size, align_corners), masks, chunk
   )
@@ -251,19 +251,23 @@ def iou_set(counts: Counts, group_of: np.ndarray | None = None) -> np.ndarray:
     group_of: the group of each concept, int `[C]`, if groups were given.
 
   Returns:
-    float64 `[2, C, K]`: training, validation; NaN for a concept that no picture of the split has.
+    float64 `[2, C, K]`, or `[1, C, K]` of counts `without_split`; NaN for a concept that no picture
+    of the split has.
   """
   areas = counts.areas if group_of is None else counts.areas[:, group_of]
   union = areas + counts.labels[..., None] - counts.intersections
   absent = counts.pictures[..., None] == 0
-  # Where a concept's pictures have none of its pixels, and the filter is not active, both agree on
-  # nothing: that is no evidence for the filter.
   return np.where(absent, np.nan, counts.intersections / np.maximum(union, 1))
 
 
-def best_filters(counts: Counts) -> Best:
-  """k*(c) = argmax_k IoU_set(c; M_k, train), and its IoU in validation."""
-  train, val = iou_set(counts)
+def without_split(counts: Counts) -> Counts:
+  """The counts of training and validation together: `[1, ...]` in place of `[2, ...]`."""
+  return Counts(*(values.sum(0, keepdims=True) for values in counts))
+
+
+def best_filters(counts: Counts, group_of: np.ndarray | None = None) -> Best:
+  """k*(c) = argmax_k IoU_set(c; M_k, train), and its IoU in validation; see `iou_set`."""
+  train, val = iou_set(counts, group_of)
   usable = (counts.pictures > 0).all(0)
   filters = np.where(usable, np.argmax(np.nan_to_num(train), axis=1), NONE)
   rows = np.arange(len(filters))
@@ -313,8 +317,10 @@ def unique_detectors(
   return Detectors(concepts, largest, unique)
 
 
-def _overlaps(regions_of, masks: jax.Array, chunk: int | None) -> Overlaps:
-  size = masks.shape[2:]
+def _overlaps(
+  regions_of: Callable[[jax.Array], jax.Array], masks: jax.Array, chunk: int | None
+) -> Overlaps:
+  size = masks.shape[2], masks.shape[3]
   pixels = size[0] * size[1]
 
   def some(i: jax.Array) -> Overlaps:

@@ -1,7 +1,7 @@
 """Thresholds T_k of all filters of a layer: P(a_k > T_k) = tau over all pictures and positions.
 
-T_k is the least number that at most a share tau of the values exceeds. Where values are tied less
-than tau may exceed it: nothing, for a constant filter; all that is not zero, where less than tau is.
+T_k is the least number that at most a share tau of the values exceeds. Where values are tied, less
+than tau may exceed it: nothing, for a constant filter; all above zero, where that is less than tau.
 
 Source: Fong and Vedaldi, Net2Vec (CVPR 2018), section 3.1.1. The quantile of the released code lies
 at .994995, which is tau = 5 / 999 for a tau of .005.
@@ -118,7 +118,7 @@ def threshold(sketch: Sketch, tau: float = TAU) -> Thresholds:
   beyond = (bins <= _LEAST) | (bins >= _LARGEST)
   if beyond.any():
     raise UserError(
-      f'filter {int(np.argmax(beyond))}: its threshold is beyond 65504, the largest float16 number; '
+      f'filter {int(np.argmax(beyond))}: its threshold is beyond 65504, the largest float16; '
       'divide the activations of the layer by a constant'
     )
   return Thresholds(_upper_edges(bins), above / total)
@@ -171,7 +171,7 @@ def _chosen(sketch: Sketch, allowed: jax.Array) -> tuple[jax.Array, jax.Array, j
 
 
 def _upper_edges(bins: np.ndarray) -> np.ndarray:
-  """The largest float32 of each bin: half way to the next float16, which belongs to the even one."""
+  """The largest float32 of each bin: half way to the next float16, which the even one has."""
   bits = np.where(bins >= _ZERO, bins - _ZERO, BINS - 1 - bins).astype(np.uint16)
   numbers = bits.view(np.float16).astype(np.float64)
   following = np.nextafter(bits.view(np.float16), np.float16(np.inf)).astype(np.float64)

@@ -30,9 +30,9 @@ FLOORS = (
 )
 # Of concepts/, likewise; all of it stands on perturb/.
 CONCEPTS = (
-  {'features', 'gram', 'active_set', 'probe', 'quantiles', 'upsampling'},
+  {'features', 'gram', 'active_set', 'probe', 'quantiles', 'bilinear'},
   {'filter_norms', 'feature_maps', 'lasso', 'dissection'},
-  {'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant'},
+  {'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant', 'single_filters'},
   {'figures'},
   {'tasks'},
   {'main'},
