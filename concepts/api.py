@@ -8,14 +8,18 @@ from concepts.filter_norms import responses
 from concepts.gram import Gram, add, empty_gram, total, without
 from concepts.heatmaps import combined, feature_heatmaps
 from concepts.lasso import Solution, mu_lasso, mu_lasso_path, project_l1
+from concepts.quantiles import Thresholds, exact_thresholds
 from concepts.relevant import Relevant, Top, relevant_features, top_features
+from concepts.single_filters import Dissection, dissect
 
 __all__ = [
   'Choice',
+  'Dissection',
   'Features',
   'Gram',
   'Relevant',
   'Solution',
+  'Thresholds',
   'Top',
   'ablation_orders',
   'accuracy_without',
@@ -24,7 +28,9 @@ __all__ = [
   'box_of',
   'choose_mu',
   'combined',
+  'dissect',
   'empty_gram',
+  'exact_thresholds',
   'feature_heatmaps',
   'features_of',
   'mean_class_accuracy',

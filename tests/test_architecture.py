@@ -30,9 +30,18 @@ FLOORS = (
 )
 # Of concepts/, likewise; all of it stands on perturb/.
 CONCEPTS = (
-  {'features', 'gram', 'active_set', 'probe', 'annotation_tables', 'label_maps', 'splits'},
-  {'broden', 'label_folders', 'drawing', 'filter_norms', 'feature_maps', 'lasso'},
-  {'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant', 'probes', 'scenes'},
+  {
+    'features', 'gram', 'active_set', 'probe', 'quantiles', 'bilinear', 'binarised',
+    'annotation_tables', 'label_maps', 'splits', 'embeddings', 'wordnet', 'word_vectors',
+  },
+  {
+    'filter_norms', 'feature_maps', 'lasso', 'dissection', 'concept_vectors', 'broden',
+    'label_folders', 'drawing', 'maps', 'filter_use', 'concept_scores',
+  },
+  {
+    'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant', 'single_filters',
+    'probes', 'scenes',
+  },
   {'figures'},
   {'tasks'},
   {'main'},

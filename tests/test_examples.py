@@ -13,6 +13,7 @@ import concepts
 from configs import extremal, heatmaps
 import perturb
 from perturb.tasks.registry import TASKS
+from tests.concepts.planted import planted_probe
 from tests.small_net import IMAGES, small_net
 
 ROOT = pathlib.Path(perturb.__file__).parents[1]
@@ -58,6 +59,7 @@ def test_an_example_prints_what_it_says(example, request, monkeypatch):
     'concepts': concepts,
     'images': IMAGES,
     'net': small_net(),
+    'probe': planted_probe(),
     'x': IMAGES[:1],
     'cat': 2,
   }

@@ -1,9 +1,14 @@
 """A network of which it is known what each filter is for."""
 
 import functools
+import io
 
 import numpy as np
+from PIL import Image
 
+from concepts.probe import Concept, Labels, Probe
+from perturb.data.images import Source
+from perturb.data.records import Dataset, Record
 from perturb.nets import PREPROCESSINGS, Pretrained
 from perturb.nets.layers import Conv, Dense, GlobalMean, Relu
 from perturb.nets.network import Layers, Network
@@ -45,3 +50,36 @@ def planted_images(each: int) -> tuple[np.ndarray, np.ndarray]:
   x = np.random.RandomState(0).rand(len(labels), 8, 8, 3).astype(np.float32)
   x[np.arange(len(labels)), :, :, labels] += 1
   return x, labels
+
+
+SIDE = 16  # Of the pictures of `planted_probe`, in pixels.
+SHARE = 1 / 48  # Of all its pixels that each colour has.
+
+
+@functools.cache
+def planted_probe() -> Probe:
+  """12 pictures: dark noise with a square of 4 x 4 pixels, red, green and blue in turns.
+
+  The first 6 are for training. Concepts 0 to 2 are the squares, 3 the whole of the last picture,
+  which is for validation alone.
+  """
+  random = np.random.RandomState(0)
+  pictures, maps = random.randint(0, 100, (12, SIDE, SIDE, 3)), np.zeros((12, SIDE, SIDE), np.int32)
+  for i, (top, left) in enumerate(random.randint(0, SIDE - 4, (12, 2))):
+    square = i, slice(top, top + 4), slice(left, left + 4)
+    pictures[*square, i % 3] = random.randint(150, 256, (4, 4))
+    maps[square] = 1 + i % 3
+  files = [io.BytesIO() for _ in pictures]
+  for picture, file in zip(pictures, files, strict=True):
+    Image.fromarray(picture.astype(np.uint8)).save(file, 'png')
+  names = ('red', 'green', 'blue')
+  return Probe(
+    Dataset(
+      [Source(f'picture_{i}', f'picture {i}') for i in range(12)],
+      lambda i: Record(io.BytesIO(files[i].getvalue()), None),
+    ),
+    np.arange(12) < 6,
+    (*(Concept(1 + i, names[i], ('color',)) for i in range(3)), Concept(4, 'night', ('scene',))),
+    (SIDE, SIDE),
+    lambda i: Labels({'color': maps[i : i + 1]}, {'scene': (4,) if i == 11 else ()}),
+  )
