@@ -84,7 +84,8 @@ def patch(image: np.ndarray, box: Box, size: int) -> tuple[np.ndarray, np.ndarra
   """What is in a receptive field, at one size for all patches of a feature.
 
   The window of the field may leave the image. It is cut out whole, so that patches lie on each
-  other as the filter sees them; what is outside of the field repeats its edge.
+  other as the filter sees them; what is outside of the field repeats its edge. A window that is
+  larger than the image, as deep filters have, is the image.
 
   Args:
     image: uint8 `[H, W, 3]`.
@@ -96,7 +97,8 @@ def patch(image: np.ndarray, box: Box, size: int) -> tuple[np.ndarray, np.ndarra
     and by nearest neighbours.
   """
   window = box.window
-  rows, columns = np.arange(window.top, window.bottom), np.arange(window.left, window.right)
+  rows = _cut(window.top, window.bottom, image.shape[0])
+  columns = _cut(window.left, window.right, image.shape[1])
   cut = image[
     np.clip(rows, box.top, box.bottom - 1)[:, None], np.clip(columns, box.left, box.right - 1)
   ]
@@ -106,6 +108,11 @@ def patch(image: np.ndarray, box: Box, size: int) -> tuple[np.ndarray, np.ndarra
   pixels = Image.fromarray(cut).resize((size, size), Image.Resampling.BICUBIC)
   kept = Image.fromarray(inside).resize((size, size), Image.Resampling.NEAREST)
   return np.asarray(pixels), np.asarray(kept)
+
+
+def _cut(first: int, end: int, size: int) -> np.ndarray:
+  """The pixels of a window along an axis."""
+  return np.arange(size) if end - first > size else np.arange(first, end)
 
 
 def average_image(patches: np.ndarray, inside: np.ndarray) -> np.ndarray:

@@ -91,10 +91,10 @@ class Probe:
     if unknown := sorted(there - set(known)):
       place = self.pictures.sources[index].place
       raise ImageError(f'{place}: label {unknown[0]} is none of the {len(known)} concepts')
-    indices = [place for place, number in enumerate(known) if number in there]
+    indices = np.flatnonzero([number in there for number in known])
     masks = np.zeros((len(indices), *self.size), bool)
-    for mask, place in zip(masks, indices, strict=True):
+    for mask, number in zip(masks, (known[i] for i in indices), strict=True):
       for found in stacked:
-        mask |= found == known[place]
-      mask |= known[place] in whole
-    return np.array(indices, np.int64), masks
+        mask |= found == number
+      mask |= number in whole
+    return indices, masks

@@ -1,6 +1,7 @@
 """How well heatmaps cover what tells the classes apart, over the folds: table 1 of the paper."""
 
 from collections.abc import Sequence
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -60,15 +61,21 @@ class Row(NamedTuple):
     return float(np.std(self.folds))
 
 
-def overlap(setting: Setting, known: Known, explained: Explained) -> list[Row]:
-  """Writes `overlap.csv`, best first, and `overlap_images.csv`; nothing if there are no masks."""
+def overlap(setting: Setting, known: Known, explained: Explained) -> tuple[list[Row], int]:
+  """Writes `overlap.csv`, best first, and `overlap_images.csv`; nothing if there are no masks.
+
+  Returns:
+    (a row for each method, how many masks could not be read; each is named on stderr).
+  """
   if setting.dataset.regions is None:
-    return []
+    return [], 0
   views = Views(setting.dataset, setting.net, setting.config)
   stored = Results(setting.path / PART)
   done = explained.outcome.done(*explained.outcome.status)
   place = dict(zip(explained.names, explained.at, strict=True))
   areas = np.array([_areas(stored, name, list(explained.methods), views) for name in done])
+  for _, _, reason in views.problems:
+    print(f'error: {reason}', file=sys.stderr)
   parts = known.folds[[place[name] for name in done]]
   paper = PAPER.get(setting.config.images.removeprefix('an8flower:'), {})
   rows = [
@@ -82,7 +89,7 @@ def overlap(setting: Setting, known: Known, explained: Explained) -> list[Row]:
   ]
   rows.sort(key=lambda row: -row.mean)
   _write(setting, rows, done, parts, areas, list(explained.methods))
-  return rows
+  return rows, len(views.problems)
 
 
 def _areas(stored: Results, name: str, methods: Sequence[str], views: Views) -> list[float]:

@@ -52,12 +52,12 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   explained = explain(setting, known, weights)
   curves, ablated = ablate(setting, known, weights)
   features, interpreted = interpret(setting, known, weights, explained)
-  if jax.process_index() == 0:
-    rows = overlap(setting, known, explained)
-    show(setting, folder, known, weights, features, explained, curves, rows)
-    print(f'\nthe page is {folder.path / "relevant.html"}')
   failed = sum(one.failed for one in (responded, explained.outcome, ablated, interpreted))
   if jax.process_index() == 0:
+    rows, unread = overlap(setting, known, explained)
+    show(setting, folder, known, weights, features, explained, curves, rows)
+    print(f'\nthe page is {folder.path / "relevant.html"}')
+    failed += unread
     means = [{'method': row.name, 'overlap': row.mean} for row in rows]
     summary = {'images': responded.asked, 'done': len(known.names), 'failed': failed}
     folder.write('summary.json', json.dumps({**summary, 'rows': means}, indent=2) + '\n')

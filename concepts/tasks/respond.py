@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 import sys
 from typing import NamedTuple
+import zlib
 
 import jax
 import numpy as np
@@ -56,13 +57,16 @@ class Known(NamedTuple):
       yield at, group.read('responses', list(rows))
 
   def spread(self, among: np.ndarray, count: int) -> list[int]:
-    """At most so many of the images chosen, one of each class after the other."""
+    """At most so many of the images chosen, one of each class after the other.
+
+    In a class they go by a checksum of their names: the first ones of a folder may be all alike.
+    """
     chosen = np.flatnonzero(among)
-    order = np.argsort(self.labels[chosen], kind='stable')
-    labels = self.labels[chosen][order]
-    first = np.searchsorted(labels, labels)  # Where the class of each begins.
-    turn = np.arange(len(labels)) - first
-    return chosen[order[np.lexsort((labels, turn))]][:count].tolist()
+    order = np.array([zlib.crc32(self.names[i].encode()) for i in chosen])
+    by_class = np.lexsort((order, self.labels[chosen]))
+    labels = self.labels[chosen][by_class]
+    turn = np.arange(len(labels)) - np.searchsorted(labels, labels)  # In its class.
+    return chosen[by_class[np.lexsort((labels, turn))]][:count].tolist()
 
 
 def step(features: Features, mode: Mode) -> Step:

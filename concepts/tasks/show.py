@@ -39,7 +39,7 @@ def show(
   images = _images(setting, known, explained)
   table = [(row.title, row.mean, row.deviation, row.paper) for row in rows]
   study = Study(
-    title=f'{setting.config.images} · {_network(setting)}',
+    title=f'{setting.config.images} · {type(setting.net.network).__name__}',
     made=_made(setting, known),
     features=features,
     classes=classes,
@@ -71,10 +71,6 @@ def _write_classes(
     for one, index in zip(classes, np.unique(known.labels), strict=True)
   ]
   files.write_table(folder.path / 'classes.csv', CLASSES, rows)
-
-
-def _network(setting: Setting) -> str:
-  return setting.config.network or setting.config.training.network
 
 
 def _made(setting: Setting, known: Known) -> str:

@@ -73,6 +73,15 @@ def test_a_patch_at_another_size_keeps_its_colours_at_the_border():
   np.testing.assert_array_equal(inside, expected[:, None] & expected)
 
 
+def test_a_field_larger_than_the_image_is_the_image():
+  image = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+  found, inside = patch(image, Box(0, 0, 4, 5, (100, 90, 80, 90)), 20)
+  np.testing.assert_array_equal(found, patch(image, Box(0, 0, 4, 5), 20)[0])
+  assert inside.all()
+  _, inside = patch(image, Box(0, 0, 2, 5, (100, 90, 0, 90)), 20)  # It sees the upper half.
+  assert inside[:10].all() and not inside[10:].any()
+
+
 def test_average_by_hand():
   patches = np.zeros((3, 1, 3, 3), np.uint8)
   patches[:, 0, :, 0] = [[10, 10, 10], [30, 30, 30], [250, 250, 250]]

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import pathlib
+import shutil
 
 import numpy as np
+from PIL import Image
 import pytest
 
 from concepts.tasks import explain, relevant
@@ -145,6 +148,21 @@ def test_stopped_between_its_parts_and_started_again_it_ends_with_the_same_bytes
   assert written
   assert relevant.run(config_of(flowers, figures=2), str(tmp_path)) == 0
   assert {path: path.stat().st_mtime_ns for path in written} == written  # Nothing is computed.
+
+
+def test_a_mask_of_another_size_is_named_and_the_others_are_measured(flowers, tmp_path, capsys):
+  shutil.copytree(pathlib.Path(flowers.removeprefix('an8flower:')).parent, tmp_path / 'data')
+  folder = tmp_path / 'data' / 'an8Flower_part_2c'
+  config = config_of(f'an8flower:{folder}', network='mnist', weights='random', labels='rank')
+  assert relevant.run(config, str(tmp_path / 'whole')) == 0
+  name = rows(tmp_path / 'whole' / 'overlap_images.csv')[0]['image']
+  (mask,) = pathlib.Path(f'{folder}_MASK').rglob(f'{name}.png')
+  Image.new('L', (90, 90), 255).save(mask)
+  capsys.readouterr()
+  assert relevant.run(config, str(tmp_path / 'whole')) == 1
+  assert f'{name}.png: has 250 x 250 pixels, but its mask has 90 x 90' in capsys.readouterr().err
+  found = {row['image']: row['gradient'] for row in rows(tmp_path / 'whole' / 'overlap_images.csv')}
+  assert found.pop(name) == 'nan' and all(float(area) >= 0 for area in found.values())
 
 
 @pytest.mark.parametrize(
