@@ -30,8 +30,8 @@ FLOORS = (
 )
 # Of concepts/, likewise; all of it stands on perturb/.
 CONCEPTS = (
-  {'features', 'gram', 'active_set', 'probe', 'quantiles', 'bilinear'},
-  {'filter_norms', 'feature_maps', 'lasso', 'dissection'},
+  {'features', 'gram', 'active_set', 'probe', 'quantiles', 'bilinear', 'binarised'},
+  {'filter_norms', 'feature_maps', 'lasso', 'dissection', 'concept_vectors'},
   {'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant', 'single_filters'},
   {'figures'},
   {'tasks'},
