@@ -1,4 +1,4 @@
-"""Bilinear upsampling of binary maps in whole numbers, so that no tie depends on rounding.
+"""Bilinear upsampling; of binary maps in whole numbers, so that no tie depends on rounding.
 
 The weights of two neighbours are multiples of 1 / unit; in these units a map of zeros and ones has
 whole values below 2^24, which float32 adds exactly in any order. Upsampled values of exactly 1/2
@@ -54,3 +54,18 @@ def upsampled(
   columns, wide = bilinear_weights(maps.shape[2], size[1], align_corners)
   values = jnp.einsum('ih,nhwk->niwk', rows, maps.astype(jnp.float32), precision=HIGHEST)
   return jnp.einsum('jw,niwk->nijk', columns, values, precision=HIGHEST), high * wide
+
+
+def interpolated(maps: jax.Array, size: tuple[int, int], align_corners: bool = True) -> jax.Array:
+  """S of maps of any values: `[..., h, w]` to float32 `[..., sh, sw]`, not in units."""
+  (rows, high), (columns, wide) = (
+    bilinear_weights(source, target, align_corners)
+    for source, target in zip(maps.shape[-2:], size, strict=True)
+  )
+  return jnp.einsum(
+    'yh,...hw,xw->...yx',
+    rows / np.float32(high),
+    maps,
+    columns / np.float32(wide),
+    precision=HIGHEST,
+  )
