@@ -1,7 +1,7 @@
 """What the figures and the page of concept vectors are given.
 
-Letters: C concepts, K filters of a layer, `[sh, sw]` the size of a label map. NaN stands for what is
-not known: a concept without validation images, or without pixel labels where masks are learned.
+Letters: C concepts, K filters of a layer, `[sh, sw]` the size of a label map. NaN stands for what
+is not known: a concept without validation images, or without pixel labels where masks are learned.
 """
 
 from collections.abc import Mapping, Sequence
