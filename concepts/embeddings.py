@@ -133,8 +133,8 @@ def distances(geometries: Sequence[np.ndarray]) -> Distances:
   if len(shapes) != 1 or len(set(shape := shapes.pop())) != 1 or len(shape) != 2:
     sizes = ', '.join(str(list(np.shape(one))) for one in geometries)
     raise UserError(f'geometries are {sizes or "missing"}: all must be [C, C] of the same concepts')
-  known = ~np.isnan([np.diagonal(one) for one in geometries])
-  shared = known.all(0)
+  known = np.array([~np.isnan(np.diagonal(one)) for one in geometries])
+  shared = np.asarray(known.all(0))
   if not shared.any():
     raise UserError('no concept is known to all embeddings')
   stacked = np.array([np.asarray(one)[np.ix_(shared, shared)] for one in geometries])
