@@ -2,7 +2,6 @@
 
 import jax
 import numpy as np
-from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from concepts.embeddings import unit_vectors
@@ -33,6 +32,8 @@ def flat_map(
   Raises:
     UserError: with fewer than four vectors.
   """
+  from sklearn.manifold import TSNE  # Takes a second, for which no other import should wait.
+
   units = unit_vectors(vectors)
   known = ~np.isnan(units).any(1)
   count = int(known.sum())

@@ -13,7 +13,9 @@ import numpy as np
 from perturb.errors import UserError
 
 
-def word_vectors(path: str | pathlib.Path, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+def read_word_vectors(
+  path: str | pathlib.Path, names: Sequence[str]
+) -> tuple[np.ndarray, list[str]]:
   """The vectors of names, of a file that may be larger than memory.
 
   Only the lines of words that are asked for are kept, and nothing is read behind the last of them.

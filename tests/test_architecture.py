@@ -30,8 +30,8 @@ FLOORS = (
 )
 # Of concepts/, likewise; all of it stands on perturb/.
 CONCEPTS = (
-  {'features', 'gram', 'active_set', 'probe'},
-  {'filter_norms', 'feature_maps', 'lasso'},
+  {'features', 'gram', 'active_set', 'probe', 'embeddings', 'wordnet', 'word_vectors'},
+  {'filter_norms', 'feature_maps', 'lasso', 'maps', 'filter_use', 'concept_scores'},
   {'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant'},
   {'figures'},
   {'tasks'},
