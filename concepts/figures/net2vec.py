@@ -129,12 +129,14 @@ def _slanted(axes: Axes, names: Sequence[str]) -> None:
 
 def _legend(axes: Axes, panels: Iterable[Axes], concepts: Sequence[ConceptView]) -> None:
   """The categories that are in any of the panels, beside one of them."""
-  lines = {}
+  lines: dict[str, Any] = {}
   for panel in panels:
-    lines |= dict(zip(*panel.get_legend_handles_labels()[::-1], strict=True))
+    handles, labels = panel.get_legend_handles_labels()
+    lines |= dict(zip(labels, handles, strict=True))
   names = [name for name in _categories(concepts) if name in lines]
+  shown: Any = [lines[name] for name in names]
   axes.legend(
-    [lines[name] for name in names], names, frameon=False, fontsize=6.5, loc='upper left',
+    shown, names, frameon=False, fontsize=6.5, loc='upper left',
     bbox_to_anchor=(1, 1.03), handlelength=1.6,
   )  # fmt: skip
 
