@@ -18,24 +18,17 @@ from concepts.filter_use import concepts_above, concepts_of_filters, contributio
 from concepts.gram import Gram, add, empty_gram, total, without
 from concepts.heatmaps import combined, feature_heatmaps
 from concepts.lasso import Solution, mu_lasso, mu_lasso_path, project_l1
-<<<<<<< HEAD
+from concepts.maps import flat_map
 from concepts.quantiles import Thresholds, exact_thresholds
 from concepts.relevant import Relevant, Top, relevant_features, top_features
 from concepts.single_filters import Dissection, dissect
-
-__all__ = [
-  'Choice',
-  'Dissection',
-=======
-from concepts.maps import flat_map
-from concepts.relevant import Relevant, Top, relevant_features, top_features
 from concepts.word_vectors import read_word_vectors
 from concepts.wordnet import WordNet
 
 __all__ = [
   'Choice',
+  'Dissection',
   'Embedding',
->>>>>>> analysis
   'Features',
   'Gram',
   'Relevant',
@@ -52,15 +45,12 @@ __all__ = [
   'by_decile',
   'choose_mu',
   'combined',
-<<<<<<< HEAD
-  'dissect',
-=======
   'concepts_above',
   'concepts_of_filters',
   'contributions',
   'deciles',
+  'dissect',
   'distances',
->>>>>>> analysis
   'empty_gram',
   'exact_thresholds',
   'feature_heatmaps',
