@@ -16,13 +16,18 @@ def subjects() -> ml_collections.ConfigDict:
   config.fit = 'crop'  # To the network's size: 'crop' or 'squash'.
   config.target = ''  # Class name or index; '' for the class predicted, 'label' for the dataset's.
   config.labels = 'names'  # How labels become classes: by their names or wnids, or 'rank'.
+  add_network(config)
+  return config
+
+
+def add_network(config: ml_collections.ConfigDict) -> None:
+  """Which network is studied."""
   config.network = 'efficientnet_lite0'  # A name of perturb.nets.NETWORKS, or a saved one's folder.
   config.weights = ''  # Path of a .pth or .safetensors file; '' for the package's; 'random'.
   config.preprocessing = ''  # 'imagenet', 'caffe', ...; '' for the usual one of the network.
   # Path of a text file, a class a line; '' for the names saved with the network; without such,
   # ImageNet's for 1000 classes, the digits for 10, 'class 0', 'class 1', ... for another number.
   config.class_names = ''
-  return config
 
 
 def add_run(config: ml_collections.ConfigDict) -> None:

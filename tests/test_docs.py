@@ -86,6 +86,7 @@ CHEAPER = {
     '--config.explained=2',
     '--config.ablated=10',
   ],
+  'scenes': ['--config.pictures=20'],
   'adversarial': [
     '--config.count=20',
     '--config.epochs=1',

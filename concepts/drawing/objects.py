@@ -190,7 +190,6 @@ def _house(random: np.random.Generator, canvas: _Canvas) -> None:
   canvas.paint(roof, [(eaves, 0.47), (0.5, ridge), (1 - eaves, 0.47)], 'roof')
   door = random.uniform(0.22, 0.62)
   canvas.box(draw_colour(random), (door, 0.64, door + 0.16, 0.96), 'door')
-  canvas.disc(_DARK, (door + 0.13, 0.81), 0.016, 'handle', DETAIL)
   for left in (0.2, 0.42, 0.64):
     if abs(left - door) > 0.18:
       canvas.box(np.full(3, 245.0), (left - 0.015, 0.55, left + 0.175, 0.76), 'window')
