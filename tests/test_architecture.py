@@ -30,9 +30,27 @@ FLOORS = (
 )
 # Of concepts/, likewise; all of it stands on perturb/.
 CONCEPTS = (
-  {'features', 'gram', 'active_set', 'probe', 'quantiles', 'bilinear', 'binarised'},
-  {'filter_norms', 'feature_maps', 'lasso', 'dissection', 'concept_vectors'},
-  {'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant', 'single_filters'},
+  {
+    'features',
+    'gram',
+    'active_set',
+    'probe',
+    'quantiles',
+    'bilinear',
+    'binarised',
+    'labelled_pairs',
+    'vector_threads',
+  },
+  {'filter_norms', 'feature_maps', 'lasso', 'dissection', 'vector_steps', 'concept_classifiers'},
+  {
+    'concept_vectors',
+    'cross_validation',
+    'heatmaps',
+    'ablation',
+    'average_images',
+    'relevant',
+    'single_filters',
+  },
   {'figures'},
   {'tasks'},
   {'main'},
