@@ -31,47 +31,22 @@ FLOORS = (
 # Of concepts/, likewise; all of it stands on perturb/.
 CONCEPTS = (
   {
-    'features',
-    'gram',
-    'active_set',
-    'probe',
-    'quantiles',
-    'bilinear',
-    'binarised',
-    'annotation_tables',
-    'label_maps',
-    'splits',
-    'embeddings',
-    'wordnet',
-    'word_vectors',
+    'features', 'gram', 'active_set', 'probe', 'quantiles', 'bilinear', 'binarised',
+    'annotation_tables', 'label_maps', 'splits', 'embeddings', 'wordnet', 'word_vectors',
+    'labelled_pairs', 'vector_threads',
   },
   {
-    'filter_norms',
-    'feature_maps',
-    'lasso',
-    'dissection',
-    'concept_vectors',
-    'broden',
-    'label_folders',
-    'drawing',
-    'maps',
-    'filter_use',
-    'concept_scores',
+    'filter_norms', 'feature_maps', 'lasso', 'dissection', 'vector_steps', 'concept_classifiers',
+    'broden', 'label_folders', 'drawing', 'maps', 'filter_use', 'concept_scores',
   },
   {
-    'cross_validation',
-    'heatmaps',
-    'ablation',
-    'average_images',
-    'relevant',
-    'single_filters',
-    'probes',
-    'scenes',
+    'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant', 'single_filters',
+    'concept_vectors', 'concept_masks', 'probes', 'scenes',
   },
-  {'figures'},
+  {'probe_vectors', 'figures'},
   {'tasks'},
   {'main'},
-)
+)  # fmt: skip
 # What the package's root offers notebooks, and no room may lean on.
 FACES = {'__init__', 'api', 'studies'}
 PURE = ('methods', 'ops', 'evaluate')  # Rooms of functions that read no flags and draw nothing.

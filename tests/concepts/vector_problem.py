@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from concepts.concept_vectors import Pairs
+from concepts.labelled_pairs import Pairs
 
 K, H, W = 11, 4, 5
 SIZE = 9, 13  # Their product is no multiple of 8.
