@@ -29,7 +29,9 @@ def strongest_positions(
   *,
   chunk: int | None = None,
 ) -> jax.Array:
-  """Where the activation of each chosen feature of each image is largest.
+  """Where the activation of each chosen feature of each image is largest, whatever its sign.
+
+  A response is a norm: before a ReLU, negative activations are part of it.
 
   Args:
     net: the network.
@@ -55,7 +57,7 @@ def _positions(
     found = jnp.zeros((*indices[i].shape, 2), jnp.int32)
     activations = net.activations(x[i], features.layers)
     for inside, maps in chosen_maps(activations, features, indices[i]):
-      place = maps.reshape(*maps.shape[:2], -1).argmax(-1)
+      place = jnp.abs(maps).reshape(*maps.shape[:2], -1).argmax(-1)
       position = jnp.stack(jnp.divmod(place, maps.shape[-1]), axis=-1)
       found = jnp.where(inside[..., None], position, found)
     return found

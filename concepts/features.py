@@ -18,7 +18,8 @@ class Features:
   Attributes:
     layers: the layers, in order.
     sizes: filters of each.
-    spatial: of each layer, whether its output has an extent, `[N, h, w, c]`, or none, `[N, c]`.
+    spatial: of each layer, whether its output has an extent, `[N, h, w, c]` of several
+      positions, or none, `[N, c]`.
   """
 
   layers: tuple[str, ...]
@@ -101,7 +102,7 @@ def features_of(net: Pretrained, layers: Sequence[str] = ()) -> Features:
   return Features(
     ordered,
     tuple(int(shapes[name].shape[-1]) for name in ordered),
-    tuple(len(shapes[name].shape) == 4 for name in ordered),
+    tuple(int(np.prod(shapes[name].shape[1:-1])) > 1 for name in ordered),
   )
 
 

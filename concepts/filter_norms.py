@@ -16,7 +16,7 @@ Mode = Literal['paper', 'released']
 
 
 def responses(
-  net: Pretrained, x: jax.Array | np.ndarray, features: Features, mode: Mode = 'paper'
+  net: Pretrained, x: jax.Array | np.ndarray, features: Features, mode: Mode = 'released'
 ) -> jax.Array:
   """x_i: the responses of all features to each image, in one pass of the network.
 
@@ -48,7 +48,9 @@ def _responses(net: Pretrained, x: jax.Array, features: Features, mode: Mode) ->
   return responses_of(net.activations(x, features.layers), features, mode)
 
 
-def responses_of(activations: Activations, features: Features, mode: Mode = 'paper') -> jax.Array:
+def responses_of(
+  activations: Activations, features: Features, mode: Mode = 'released'
+) -> jax.Array:
   """As `responses`, where the outputs of the layers are known."""
   layers = [_of_layer(activations[layer], mode) for layer in features.layers]
   values = jnp.concatenate(layers, axis=-1)

@@ -2,8 +2,7 @@
 
 Letters: N images, m features, C classes. The sums are float64 on the host. NumPy's product of a
 matrix with its own transpose computes one half, and is faster on a CPU in float64 than XLA's in
-float32; and a fold that is taken away again leaves nothing behind, nor do features that depend on
-each other leave a matrix that is not positive.
+float32; and features that depend on each other do not leave a matrix that is not positive.
 """
 
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from perturb.errors import UserError
 
 Rows = jax.Array | np.ndarray
 
+RESIDUE = 1e-12  # Of a sum of squares, what rounding leaves of it.
 BLOCK = 2048  # Rows that are converted to float64 and multiplied at once.
 
 
@@ -91,12 +91,11 @@ def without(gram: Gram, part: Gram) -> Gram:
   _check_alike(gram, part)
   if part.images >= gram.images:
     raise UserError(f'a part of {part.images} images leaves none of {gram.images}')
-  return Gram(
-    gram.features - part.features,
-    gram.targets - part.targets,
-    gram.energy - part.energy,
-    gram.images - part.images,
-  )
+  features, targets = gram.features - part.features, gram.targets - part.targets
+  # Of a feature that fires in the part alone, sums leave a residue, which is nobody's response.
+  gone = np.diagonal(features) <= RESIDUE * np.diagonal(gram.features)
+  features[gone], features[:, gone], targets[gone] = 0, 0, 0
+  return Gram(features, targets, gram.energy - part.energy, gram.images - part.images)
 
 
 def _added(gram: Gram, other: Gram) -> Gram:

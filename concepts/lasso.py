@@ -146,7 +146,7 @@ def _checked_start(gram: Gram, start: np.ndarray | None) -> np.ndarray:
     raise UserError(f'start is {start.shape}, not {gram.targets.shape}: features, classes')
   if not np.isfinite(start).all():
     raise UserError('start must be finite')
-  return start.T
+  return np.where(np.diagonal(gram.features) > 0, start.T, 0)  # Nothing else decides these.
 
 
 def _solved(gram: Gram, features, targets, mu, weights, tolerance, steps) -> Solution:
@@ -155,7 +155,7 @@ def _solved(gram: Gram, features, targets, mu, weights, tolerance, steps) -> Sol
     slopes = _slopes(features, targets, weights)
     quality = _quality(targets, gram.energy, slopes, weights, mu)
     gap, objective, lam = (np.asarray(values) for values in quality)
-    unsolved = np.flatnonzero(gap > tolerance * gram.energy)
+    unsolved = np.flatnonzero(~(gap <= tolerance * gram.energy))
     if not len(unsolved) or step == steps:
       break
     size = _working_set(weights)
@@ -169,7 +169,7 @@ def _solved(gram: Gram, features, targets, mu, weights, tolerance, steps) -> Sol
       )
       chosen, better = (np.asarray(values)[: len(some)] for values in improved)
       weights[some] = 0
-      weights[some[:, None], chosen] = better
+      weights[some[:, None], chosen] = _inside(better, mu)
   if len(unsolved):
     shares = gap / gram.energy
     warn(
@@ -177,6 +177,18 @@ def _solved(gram: Gram, features, targets, mu, weights, tolerance, steps) -> Sol
       f'{shares.max():.1g} of ||l||^2, not {tolerance:g}; raise steps'
     )
   return Solution(weights.T, gap, objective, lam, step)
+
+
+def _inside(weights: np.ndarray, mu: float) -> np.ndarray:
+  """Weights `[C, K]` in the ball, to the last bit.
+
+  Raises:
+    UserError: for weights that are not numbers.
+  """
+  if not np.isfinite(weights).all():
+    raise UserError(f'mu = {mu:g}: the regression overflows; scale the responses')
+  norms = np.abs(weights).sum(1, keepdims=True)
+  return np.where(norms > mu, weights * (mu / np.maximum(norms, mu)), weights)
 
 
 def _working_set(weights: np.ndarray) -> int:

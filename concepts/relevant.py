@@ -25,11 +25,13 @@ class Relevant(NamedTuple):
     features: those of the network, m in all.
     weights: W, `[m, C]`; zero for a feature that a class does not rest on.
     responses: x_i of each image as a row, float32 `[N, m]`.
+    mode: of the responses, which those of other images must have too.
   """
 
   features: Features
   weights: np.ndarray
   responses: np.ndarray
+  mode: Mode
 
 
 def relevant_features(
@@ -79,7 +81,7 @@ def relevant_features(
   gram = add(empty_gram(features.count, len(classes)), values, labels[:, None] == classes)
   weights = np.zeros((features.count, len(net.class_names)), np.float32)
   weights[:, classes] = mu_lasso(gram, mu).weights
-  return Relevant(features, weights, values)
+  return Relevant(features, weights, values, mode)
 
 
 class Top(NamedTuple):
@@ -100,7 +102,7 @@ def top_features(
   predicted: jax.Array | np.ndarray,
   count: int = 3,
   *,
-  mode: Mode = 'paper',
+  mode: Mode = 'released',
   among: jax.Array | np.ndarray | None = None,
 ) -> Top:
   """The features with the largest positive contributions r = w_j * x_i to the predicted class j.

@@ -296,7 +296,7 @@ TABLES = {  # File and tasks, as docs/tables.md names them -> the columns.
   'classes.csv of relevant': show.CLASSES,
   'ablation.csv of relevant': ablate.HEADER,
   'overlap.csv of relevant': overlap.HEADER,
-  'overlap_images.csv of relevant': ('image', 'fold'),
+  'overlap_images.csv of relevant': overlap.IMAGES,
 }
 
 

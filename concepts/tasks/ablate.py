@@ -12,6 +12,7 @@ from concepts.figures.views import Curve
 from concepts.tasks.respond import Known
 from concepts.tasks.select import ALL, CONV, Weights, held_out_folds
 from concepts.tasks.setting import Setting
+from perturb.base import class_scores
 from perturb.nets import Pretrained
 from perturb.run.experiment import Share, Step
 from perturb.run.loop import Outcome
@@ -95,7 +96,7 @@ def _sets(features: Features, order: np.ndarray, counts: np.ndarray) -> np.ndarr
 def _step(name: str, features: Features, removed: np.ndarray) -> Step:
   def compute(net: Pretrained, share: Share) -> dict[str, jax.Array]:
     def predicted(some: jax.Array) -> jax.Array:
-      return jnp.argmax(silenced(net, features, some)(share['x']), axis=-1)
+      return jnp.argmax(class_scores(silenced(net, features, some)(share['x'])), axis=-1)
 
     return {'predicted': jax.lax.map(predicted, jnp.asarray(removed)).T.astype(jnp.int32)}
 

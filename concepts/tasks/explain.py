@@ -1,5 +1,6 @@
 """Images explained by the features of the class predicted, and by other methods."""
 
+import sys
 from typing import NamedTuple
 
 import jax
@@ -25,7 +26,11 @@ OURS = 'relevant'
 OF_FEATURES: dict[str, tuple[Kind, str, str]] = {
   OURS: ('stride_one', 'Relevant features', 'features'),
   'relevant_guided': ('guided', 'Relevant features, deconvnet + guided', 'features'),
-  'relevant_upsampled': ('upsampled', 'Relevant features, upsampled', 'features_with_extent'),
+  'relevant_upsampled': (
+    'upsampled',
+    'Relevant features with extent, upsampled',
+    'features_with_extent',
+  ),
 }
 
 
@@ -63,6 +68,7 @@ def explain(setting: Setting, known: Known, weights: Weights) -> Explained:
   at = np.array(
     [i for fold in range(config.folds) for i in known.spread(known.folds == fold, config.explained)]
   )
+  _warn_of_others(setting, known, at)
   top, shares = _top(setting, known, weights, at, None)
   with_extent, _ = _top(setting, known, weights, at, setting.features.has_extent)
   tops = {'features': top, 'features_with_extent': with_extent}
@@ -83,6 +89,18 @@ def explain(setting: Setting, known: Known, weights: Weights) -> Explained:
     methods[step_name(method)] = method_named(method)[0]
   outcome = setting.compute(PART, steps, known.indices[at], given=given, inputs=inputs)
   return Explained(names, at, top, shares, methods, outcome)
+
+
+def _warn_of_others(setting: Setting, known: Known, at: np.ndarray) -> None:
+  """Says for how many images a class is predicted that no image has: it has no features."""
+  others = [i for i in at if known.predicted[i] not in known.labels]
+  if others and jax.process_index() == 0:
+    name = setting.net.class_name(int(known.predicted[others[0]]))
+    print(
+      f'warning: {len(others)} of {len(at)} images are taken for classes that none of the images '
+      f'has, such as {name!r}: no feature speaks for these',
+      file=sys.stderr,
+    )
 
 
 def _step(name: str, features: Features, count: int) -> Step:

@@ -16,6 +16,7 @@ from perturb.store.results import Results
 from perturb.tasks.views import Views
 
 HEADER = ('method', 'mean', 'deviation', 'paper', 'paper_deviation')
+IMAGES = ('image', 'fold', 'class')
 # Percent, mean and deviation over 5 folds: Oramas et al. (ICLR 2019), table 1.
 PAPER = {
   'single-6c': {
@@ -77,36 +78,49 @@ def overlap(setting: Setting, known: Known, explained: Explained) -> tuple[list[
   for _, _, reason in views.problems:
     print(f'error: {reason}', file=sys.stderr)
   parts = known.folds[[place[name] for name in done]]
+  labels = known.labels[[place[name] for name in done]]
   paper = PAPER.get(setting.config.images.removeprefix('an8flower:'), {})
+  folds = np.unique(parts)
   rows = [
     Row(
       method,
       title,
-      100 * np.array([np.nanmean(areas[parts == fold, i]) for fold in np.unique(parts)]),
+      100 * np.array([_mean(areas[parts == fold, i], labels[parts == fold]) for fold in folds]),
       paper.get(method),
     )
     for i, (method, title) in enumerate(explained.methods.items())
   ]
   rows.sort(key=lambda row: -row.mean)
-  _write(setting, rows, done, parts, areas, list(explained.methods))
+  classes = [setting.net.class_name(int(label)) for label in labels]
+  _write(
+    setting, rows, list(zip(done, parts, classes, strict=True)), areas, list(explained.methods)
+  )
   return rows, len(views.problems)
+
+
+def _mean(areas: np.ndarray, labels: np.ndarray) -> float:
+  """The mean over the classes of their means: there need not be as many images of each."""
+  known = ~np.isnan(areas)
+  classes = np.unique(labels[known])
+  return float(np.mean([areas[known & (labels == one)].mean() for one in classes]))
 
 
 def _areas(stored: Results, name: str, methods: Sequence[str], views: Views) -> list[float]:
   mask = views.of(name).mask
   heatmaps = [stored.field(name, f'{method}/heatmap') for method in methods]
-  return iou_curves(heatmaps, [mask] * len(heatmaps)).areas.tolist()
+  areas = iou_curves(heatmaps, [mask] * len(heatmaps)).areas
+  # A heatmap that marks nothing, as where no feature speaks, covers nothing.
+  return np.where(np.isnan(areas) & mask.any(), 0, areas).tolist()
 
 
 def _write(
   setting: Setting,
   rows: Sequence[Row],
-  names: Sequence[str],
-  parts: np.ndarray,
+  images: Sequence[tuple[str, int, str]],
   areas: np.ndarray,
   methods: Sequence[str],
 ) -> None:
-  folds = [f'fold_{fold}' for fold in np.unique(parts)]
+  folds = [f'fold_{fold}' for fold in sorted({fold for _, fold, _ in images})]
   table = [
     (
       row.name, f'{row.mean:.2f}', f'{row.deviation:.2f}',
@@ -117,10 +131,10 @@ def _write(
   ]  # fmt: skip
   files.write_table(setting.path / 'overlap.csv', (*HEADER, *folds), table)
   of_images = (
-    (name, int(fold), *(f'{area:.6g}' for area in found))
-    for name, fold, found in zip(names, parts, areas, strict=True)
+    (name, int(fold), label, *(f'{area:.6g}' for area in found))
+    for (name, fold, label), found in zip(images, areas, strict=True)
   )
-  files.write_table(setting.path / 'overlap_images.csv', ('image', 'fold', *methods), of_images)
+  files.write_table(setting.path / 'overlap_images.csv', (*IMAGES, *methods), of_images)
   print('area under the IoU curve, in percent')
   print(
     format_table(

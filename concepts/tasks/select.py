@@ -18,6 +18,7 @@ from concepts.tasks.setting import Setting
 from perturb.console import format_table
 from perturb.errors import UserError
 from perturb.run import devices
+from perturb.run.inputs import check_digests, digest_of
 from perturb.store import files
 
 ALL, CONV = 'all', 'conv'  # Features that can be chosen: every one, or those with an extent.
@@ -25,9 +26,10 @@ NONE = -1  # No fold is held out.
 WEIGHTS, LASSO = 'weights.csv', 'lasso.csv'
 WEIGHT_HEADER = ('features', 'held_out', 'class', 'target', 'feature', 'layer', 'filter', 'weight')
 MU_HEADER = ('mu', 'error', 'deviation')
+MU = 2  # Its column in `LASSO_HEADER`.
 LASSO_HEADER = (
-  'features', 'held_out', 'class', 'target', 'images', 'selected', 'objective', 'gap', 'lambda',
-  'held_out_error',
+  'features', 'held_out', 'mu', 'class', 'target', 'images', 'selected', 'objective', 'gap',
+  'lambda', 'held_out_error',
 )  # fmt: skip
 
 
@@ -38,22 +40,28 @@ class Weights(NamedTuple):
     features: m, how many there are.
     classes: of the network.
     entries: (which features, fold held out) -> (classes, features, weights), `[k]` each.
+    mu: the bound.
   """
 
   features: int
   classes: int
   entries: dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
+  mu: float
+
+  def _of(self, kind: str, held_out: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    none = np.zeros(0, np.int64)
+    return self.entries.get((kind, held_out), (none, none, np.zeros(0, np.float32)))
 
   def dense(self, held_out: int = NONE, kind: str = ALL) -> np.ndarray:
     """`[m, C]`, float32."""
-    classes, features, values = self.entries[kind, held_out]
+    classes, features, values = self._of(kind, held_out)
     weights = np.zeros((self.features, self.classes), np.float32)
     weights[features, classes] = values
     return weights
 
   def of_class(self, index: int, held_out: int = NONE) -> list[tuple[int, float]]:
     """(feature, weight) of a class, largest absolute weight first."""
-    classes, features, values = self.entries[ALL, held_out]
+    classes, features, values = self._of(ALL, held_out)
     pairs = zip(features[classes == index], values[classes == index], strict=True)
     return sorted(((int(f), float(w)) for f, w in pairs), key=lambda pair: -abs(pair[1]))
 
@@ -61,8 +69,13 @@ class Weights(NamedTuple):
 def select(setting: Setting, known: Known) -> Weights:
   """Solves the regressions that `weights.csv` does not hold yet; process 0 does."""
   path = setting.path / WEIGHTS
-  if jax.process_index() == 0 and not path.exists():
-    _solve_all(setting, known)
+  if jax.process_index() == 0:
+    names = np.frombuffer('\n'.join(known.names).encode(), np.uint8)
+    # Folds are dealt anew where images come or go; weights of others would not be held out.
+    images = digest_of((names, known.labels, known.predicted, known.folds))
+    check_digests(setting.path, {'set of images': images})
+    if not path.exists():
+      _solve_all(setting, known)
   devices.barrier('features are chosen')
   return _read(path, setting)
 
@@ -79,7 +92,8 @@ def _read(path: pathlib.Path, setting: Setting) -> Weights:
   for key, rows in found.items():
     classes, features, weights = zip(*rows, strict=True)
     entries[key] = np.array(classes), np.array(features), np.array(weights, np.float32)
-  return Weights(setting.features.count, len(setting.net.class_names), entries)
+  mu = float(files.read_table(path.with_name(LASSO))[0][MU])
+  return Weights(setting.features.count, len(setting.net.class_names), entries, mu)
 
 
 def held_out_folds(setting: Setting) -> list[int]:
@@ -93,12 +107,10 @@ def _solve_all(setting: Setting, known: Known) -> None:
   mu = _mu(setting, known, classes)
   every = _gram(known, np.ones(len(known.labels), bool), classes, features)
   solved = list[tuple[str, int, Solution, Gram, Gram | None]]()
-  start = None
   for held_out in dict.fromkeys([NONE, *held_out_folds(setting)]):
     out = None if held_out == NONE else _gram(known, known.folds == held_out, classes, features)
     gram = every if out is None else without(every, out)
-    solution = mu_lasso(gram, mu, tolerance=config.tolerance, start=start)
-    start = solution.weights if start is None else start
+    solution = mu_lasso(gram, mu, tolerance=config.tolerance)
     solved.append((ALL, held_out, solution, gram, out))
     if held_out == held_out_folds(setting)[0]:
       with_extent = _with_extent(gram, features)
@@ -111,7 +123,7 @@ def _solve_all(setting: Setting, known: Known) -> None:
     for *about, weight in _chosen(kind, held_out, solution, classes, names, features)
   ]
   files.write_table(
-    setting.path / LASSO, LASSO_HEADER, _table(solved, classes, names, config.tolerance)
+    setting.path / LASSO, LASSO_HEADER, _table(solved, classes, names, config.tolerance, mu)
   )
   files.write_table(setting.path / WEIGHTS, WEIGHT_HEADER, rows)
 
@@ -170,6 +182,7 @@ def _table(
   classes: np.ndarray,
   names: list[str],
   tolerance: float,
+  mu: float,
 ) -> Iterator[tuple]:
   """A row for each regression and class; those of all images are printed."""
   shown = []
@@ -184,12 +197,12 @@ def _table(
         float(value[i]) for value in (solution.objective, solution.gap, solution.lam)
       )
       yield (
-        kind, held_out, name, index, int(gram.energy[i]), selected[i], f'{objective:.6g}',
-        f'{gap:.3g}', f'{lam:.6g}', f'{error:.6g}',
+        kind, held_out, f'{mu:g}', name, index, int(gram.energy[i]), selected[i],
+        f'{objective:.6g}', f'{gap:.3g}', f'{lam:.6g}', f'{error:.6g}',
       )  # fmt: skip
       if (kind, held_out) == (ALL, NONE):
         shown.append((name, int(gram.energy[i]), selected[i], f'{objective:.4g}', f'{gap:.2g}'))
-      if share[i] > tolerance:
+      if not share[i] <= tolerance:
         print(
           f'warning: the regression of {name!r} ({kind}, fold {held_out} held out) stopped at a '
           f'gap of {share[i]:.2g} of its images, not {tolerance:.2g}',

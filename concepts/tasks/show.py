@@ -1,6 +1,7 @@
 """The page and the figures of a study of relevant features."""
 
 from collections.abc import Sequence
+import math
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def show(
   table = [(row.title, row.mean, row.deviation, row.paper) for row in rows]
   study = Study(
     title=f'{setting.config.images} · {type(setting.net.network).__name__}',
-    made=_made(setting, known),
+    made=_made(setting, known, weights),
     features=features,
     classes=classes,
     images=images,
@@ -73,25 +74,30 @@ def _write_classes(
   files.write_table(folder.path / 'classes.csv', CLASSES, rows)
 
 
-def _made(setting: Setting, known: Known) -> str:
+def _made(setting: Setting, known: Known, weights: Weights) -> str:
   config = setting.config
   return (
     f'{len(known.names)} images, {setting.features.count} features of '
-    f'{len(setting.features.layers)} layers; mode {config.mode}, mu {config.mu:g}'
+    f'{len(setting.features.layers)} layers; mode {config.mode}, mu {weights.mu:g}'
   )
 
 
 def _classes(setting: Setting, known: Known, weights: Weights) -> list[ClassView]:
-  right = known.labels == known.predicted
-  return [
-    ClassView(
-      setting.net.class_name(int(index)),
-      weights.of_class(int(index))[: setting.config.shown],
-      int(np.sum(known.labels == index)),
-      float(np.mean(right[known.labels == index])),
+  """The accuracy is that on the first fold, which a network that was trained here has not seen."""
+  right, unseen = known.labels == known.predicted, known.folds == 0
+  found = []
+  for index in np.unique(known.labels):
+    of_class = known.labels == index
+    tested = right[of_class & unseen]
+    found.append(
+      ClassView(
+        setting.net.class_name(int(index)),
+        weights.of_class(int(index))[: setting.config.shown],
+        int(of_class.sum()),
+        float(tested.mean()) if len(tested) else math.nan,
+      )
     )
-    for index in np.unique(known.labels)
-  ]
+  return found
 
 
 def _images(setting: Setting, known: Known, explained: Explained) -> list[ImageView]:

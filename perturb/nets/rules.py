@@ -175,9 +175,9 @@ def excitation_caffe(
 
 
 def nearest(x: jax.Array, rows: int, columns: int) -> jax.Array:
-  """Nearest-neighbour resampling of `[N, h, w, C]`: pixel i is taken from floor(i h / rows)."""
-  i = jnp.arange(rows) * x.shape[1] // rows
-  j = jnp.arange(columns) * x.shape[2] // columns
+  """Nearest-neighbour resampling of `[N, h, w, C]`: pixel i from floor((i + 1/2) h / rows)."""
+  i = (2 * jnp.arange(rows) + 1) * x.shape[1] // (2 * rows)
+  j = (2 * jnp.arange(columns) + 1) * x.shape[2] // (2 * columns)
   return x[:, i][:, :, j]
 
 

@@ -73,7 +73,7 @@ RESPONSES = np.random.RandomState(0).rand(5, FEATURES.count)
 
 
 def test_orders():
-  found = ablation_orders(FEATURES, WEIGHTS, RESPONSES, jax.random.key(0), repetitions=4)
+  found = ablation_orders(FEATURES, WEIGHTS, RESPONSES.mean(0), jax.random.key(0), repetitions=4)
   np.testing.assert_array_equal(found['All'], [[8, 1, 14, 7]])
   np.testing.assert_array_equal(found['OnlyConv'], [[8, 1, 7]])
   strongest = sorted(range(FEATURES.count), key=lambda i: -RESPONSES[:, i].mean())[:4]
@@ -84,7 +84,7 @@ def test_orders():
     assert len(set(draw)) == 4
     np.testing.assert_array_equal(layers[draw], layers[found['All'][0]])
   assert len({tuple(draw) for draw in found['Random']}) > 1
-  again = ablation_orders(FEATURES, WEIGHTS, RESPONSES, jax.random.key(0), repetitions=4)
+  again = ablation_orders(FEATURES, WEIGHTS, RESPONSES.mean(0), jax.random.key(0), repetitions=4)
   np.testing.assert_array_equal(again['Random'], found['Random'])
 
 
@@ -99,7 +99,7 @@ def test_random_features_are_all_alike_likely():
 
 def test_what_is_wrong_is_named():
   with pytest.raises(UserError, match='no feature has a weight'):
-    ablation_orders(FEATURES, 0 * WEIGHTS, RESPONSES, jax.random.key(0))
+    ablation_orders(FEATURES, 0 * WEIGHTS, RESPONSES.mean(0), jax.random.key(0))
   with pytest.raises(UserError, match='feature 18: there are 0 to 17'):
     at_random(FEATURES, np.array([18]), jax.random.key(0))
   with pytest.raises(UserError, match='feature 18: there are 0 to 17'):
@@ -107,5 +107,5 @@ def test_what_is_wrong_is_named():
   with pytest.raises(UserError, match=r'removed must be bool \[18\], not of shape \(6,\)'):
     silenced(NET, FEATURES, np.zeros(6, bool))
   with pytest.raises(UserError, match='count must be 1 to 18'):
-    by_response(RESPONSES, 0)
+    by_response(RESPONSES.mean(0), 0)
   assert not len(by_weight(WEIGHTS, among=np.zeros(FEATURES.count, bool)))

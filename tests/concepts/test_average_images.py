@@ -21,7 +21,7 @@ def test_strongest_positions():
   for number, (layer, index) in enumerate(places[:-1]):
     maps = np.asarray(activations[layer][..., index])
     for image, values in enumerate(maps):
-      expected = np.unravel_index(values.argmax(), values.shape)
+      expected = np.unravel_index(np.abs(values).argmax(), values.shape)
       np.testing.assert_array_equal(found[image, number], expected)
   np.testing.assert_array_equal(found[:, 3:], 0)
   with pytest.raises(UserError, match=r'indices must be \['):

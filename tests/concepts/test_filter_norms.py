@@ -17,7 +17,7 @@ def test_by_hand():
   x[0, 5, 1] = [-4, 0, 0]
   net = planted_net()
   features = features_of(net, ['conv1', 'mean'])
-  found = responses(net, x, features)
+  found = responses(net, x, features, mode='paper')
   # Norms (5, 0, 2) of conv1, whose sum is 7; means after the ReLU (3, 0, 2) / 64.
   np.testing.assert_allclose(
     found[0], [5 / 7, 0, 2 / 7, 0, 0, 0, 3 / 5, 0, 2 / 5, 0, 0, 0], rtol=1e-6
@@ -39,7 +39,7 @@ def test_every_layer_against_numpy():
     values = np.asarray(activations[layer], np.float64)
     norms = np.sqrt((values.reshape(len(IMAGES), -1, values.shape[-1]) ** 2).sum(1))
     expected.append(norms / norms.sum(1, keepdims=True))
-  found = responses(net, IMAGES, features)
+  found = responses(net, IMAGES, features, mode='paper')
   assert found.shape == (len(IMAGES), features.count)
   np.testing.assert_allclose(found, np.concatenate(expected, 1), rtol=1e-4, atol=1e-7)
 

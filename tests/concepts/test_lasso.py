@@ -146,6 +146,30 @@ def test_blocks_add_up_and_folds_can_be_taken_away():
   np.testing.assert_allclose(whole.targets, x.astype(float).T @ labels, rtol=1e-12)
 
 
+def test_features_of_the_held_out_fold_alone_have_no_weight():
+  """From any start, feasible, in numbers; as from responses without the fold from the beginning."""
+  random = np.random.RandomState(4)
+  images, features = 60, 200
+  x = np.where(random.rand(images, features) < 0.03, random.rand(images, features), 0)
+  labels = np.eye(C)[np.arange(images) % C]
+  every = gram_of(x, labels)
+  whole = mu_lasso(every, 10).weights
+  alone = 0
+  for fold in range(5):
+    out = np.arange(images) % 5 == fold
+    gram = without(every, gram_of(x[out], labels[out]))
+    never = ~x[~out].any(0)
+    alone += int((never & x[out].any(0)).sum())
+    for start in (None, whole):
+      found = mu_lasso(gram, 10, start=start).weights
+      assert np.isfinite(found).all() and not found[never].any()
+      assert (np.abs(found).sum(0) <= 10 * (1 + 1e-12)).all()
+    direct = mu_lasso(gram_of(x[~out], labels[~out]), 10)
+    error = ((labels[~out] - x[~out] @ found) ** 2).sum(0)
+    np.testing.assert_allclose(error, direct.objective, atol=1e-4)
+  assert alone > 5
+
+
 def test_the_error_of_a_held_out_fold_is_that_of_its_images():
   x, labels = problem(150)
   parts = [(x[fold::5], labels[fold::5]) for fold in range(5)]

@@ -12,6 +12,7 @@ import pytest
 from concepts.tasks import explain, relevant
 from configs import an8flower, relevant_an8flower
 from configs import relevant as configs
+from perturb.data.digits import load_digits
 from perturb.errors import UserError
 from perturb.store.results import Results
 from perturb.tasks.an8flower import run as render
@@ -108,8 +109,13 @@ def test_the_table_is_the_mean_of_the_images_by_fold(study):
   images = rows(folder / 'overlap_images.csv')
   for row in rows(folder / 'overlap.csv'):
     for fold in ('0', '1'):
-      of_fold = [float(image[row['method']]) for image in images if image['fold'] == fold]
-      assert float(row[f'fold_{fold}']) == pytest.approx(100 * np.mean(of_fold), abs=0.006)
+      classes = [
+        np.mean(
+          [float(i[row['method']]) for i in images if (i['fold'], i['class']) == (fold, name)]
+        )
+        for name in ('balls', 'thorns')
+      ]
+      assert float(row[f'fold_{fold}']) == pytest.approx(100 * np.mean(classes), abs=0.006)
     both = [float(row['fold_0']), float(row['fold_1'])]
     assert float(row['deviation']) == pytest.approx(np.std(both), abs=0.01)
 
@@ -163,6 +169,35 @@ def test_a_mask_of_another_size_is_named_and_the_others_are_measured(flowers, tm
   assert f'{name}.png: has 250 x 250 pixels, but its mask has 90 x 90' in capsys.readouterr().err
   found = {row['image']: row['gradient'] for row in rows(tmp_path / 'whole' / 'overlap_images.csv')}
   assert found.pop(name) == 'nan' and all(float(area) >= 0 for area in found.values())
+
+
+def test_other_images_are_not_explained_by_weights_that_were_found_with_them(tmp_path):
+  """The folds are dealt anew: what was held out no longer is."""
+  config = configs.get_config()
+  config.update({
+    'network': 'mnist', 'weights': 'random', 'folds': 2, 'explained': 2, 'averaged': 2,
+    'ablated': 4, 'removed': (1,), 'repeats': 1, 'batch': 4, 'figures': 1, 'labels': 'rank',
+  })  # fmt: skip
+  digits = load_digits()
+  for index in [0, 1, 2, 3, 500, 501, 502, 503]:
+    place = tmp_path / 'data' / str(digits.labels[index]) / f'{index}.png'
+    place.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(digits.images[index]).save(place)
+  config.images = f'classes:{tmp_path / "data"}'
+  assert relevant.run(config, str(tmp_path / 'run')) == 0
+  Image.fromarray(digits.images[4]).save(tmp_path / 'data' / '0' / '4.png')
+  with pytest.raises(UserError, match='the set of images is not that of its results'):
+    relevant.run(config, str(tmp_path / 'run'))
+
+
+def test_layers_without_extent_alone_and_a_class_that_no_image_has(flowers, tmp_path, capsys):
+  """No feature with extent can be chosen; what is called otherwise has no features, and is said."""
+  config = config_of(flowers, network='mnist', weights='random', labels='rank', layers=('relu3',))
+  assert relevant.run(config, str(tmp_path)) == 0
+  assert 'images are taken for classes that none of the images has' in capsys.readouterr().err
+  assert {row['features'] for row in rows(tmp_path / 'weights.csv')} == {'all'}
+  table = {row['method']: float(row['mean']) for row in rows(tmp_path / 'overlap.csv')}
+  assert table['relevant_upsampled'] == 0 < table['gradient']
 
 
 @pytest.mark.parametrize(

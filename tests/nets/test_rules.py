@@ -177,6 +177,15 @@ def test_stride_one_keeps_the_size_of_the_input(size, kernel, stride, padding):
   np.testing.assert_allclose(signal, expected, atol=1e-5)
 
 
+def test_nearest_neighbours_are_the_same_from_both_ends():
+  """So that a heatmap is not moved; but for a tie between two pixels, as 2 to 3."""
+  values = jnp.arange(27.0)[None, :, None, None] * jnp.ones((1, 27, 5, 1))
+  grown = rules.nearest(values, 53, 9)
+  np.testing.assert_array_equal(grown[:, ::-1, ::-1], rules.nearest(values[:, ::-1, ::-1], 53, 9))
+  np.testing.assert_array_equal(rules.nearest(values, 27, 5), values)
+  np.testing.assert_array_equal(grown[0, :6, 0, 0], [0, 0, 1, 1, 2, 2])
+
+
 def test_stride_one_leaves_no_grid():
   """The energy at the frequency of the stride, of a constant signal sent back, vanishes."""
   network = Strided(stride=4, kernel=5, padding=2)
