@@ -31,8 +31,9 @@ FLOORS = (
 # Of concepts/, likewise; all of it stands on perturb/.
 CONCEPTS = (
   {'features', 'gram', 'active_set', 'probe', 'quantiles', 'bilinear'},
-  {'filter_norms', 'feature_maps', 'lasso', 'dissection'},
-  {'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant', 'single_filters'},
+  {'filter_norms', 'feature_maps', 'lasso', 'regions'},
+  {'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant', 'dissection'},
+  {'single_filters'},
   {'figures'},
   {'tasks'},
   {'main'},
@@ -87,7 +88,7 @@ def test_every_room_has_its_floor(package):
 
 def test_methods_read_no_flags_and_draw_nothing():
   pure = [path for path in MODULES['perturb'] if room_of(path) in PURE]
-  pure += [path for path in MODULES['concepts'] if room_of(path) in set().union(*CONCEPTS[:3])]
+  pure += [path for path in MODULES['concepts'] if room_of(path) in set().union(*CONCEPTS[:4])]
   for path in pure:
     forbidden = {'absl', 'ml_collections', 'matplotlib'}
     assert not {name.split('.')[0] for name in imports_of(path)} & forbidden, path
