@@ -10,35 +10,19 @@ Source: Fong and Vedaldi, Net2Vec (CVPR 2018), section 3.1.1; Bau et al., Networ
 Letters: n pictures, at most P concepts in each, C concepts, K filters, G groups of pictures.
 """
 
-from collections.abc import Callable, Sequence
-import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from concepts.bilinear import upsampled
-from perturb.chunks import default_chunk, mapped
+from concepts.regions import Overlaps, overlaps
 from perturb.errors import UserError
 
 NONE = -1  # In place of the index of a concept or a filter, where there is none.
 TRAIN, VAL = 0, 1  # The first axis of counts.
 DETECTS = 0.04  # The IoU above which a filter is called a detector, in Network Dissection.
-
-
-class Overlaps(NamedTuple):
-  """Pixels of some pictures.
-
-  Attributes:
-    intersections: of a filter's region and a concept's, int32 `[n, P, K]`.
-    labels: of a concept, int32 `[n, P]`.
-    areas: of a filter's region, int32 `[n, K]`.
-  """
-
-  intersections: jax.Array
-  labels: jax.Array
-  areas: jax.Array
 
 
 class Counts(NamedTuple):
@@ -89,72 +73,6 @@ class Detectors(NamedTuple):
   unique: dict[str, int]
 
 
-def segmentation(active: jax.Array, size: tuple[int, int], align_corners: bool = True) -> jax.Array:
-  """M_k = S(1[A_k > T_k]) > 1/2: thresholded, then upsampled.
-
-  Args:
-    active: 1[A > T] `[n, h, w, K]`.
-    size: (sh, sw) of the label maps, in pixels.
-    align_corners: see `concepts.bilinear.bilinear_weights`.
-
-  Returns:
-    bool `[n, sh, sw, K]`; a pixel of exactly 1/2 is not in it.
-  """
-  values, unit = upsampled(active, size, align_corners)
-  return 2 * values > unit
-
-
-def upsampled_first(
-  activations: jax.Array, levels: jax.Array, size: tuple[int, int], align_corners: bool = False
-) -> jax.Array:
-  """S(A_k) > T_k: upsampled, then thresholded, as Network Dissection does.
-
-  Args:
-    activations: A `[n, h, w, K]`.
-    levels: T `[K]`.
-    size: (sh, sw) of the label maps, in pixels.
-    align_corners: see `concepts.bilinear.bilinear_weights`.
-
-  Returns:
-    bool `[n, sh, sw, K]`.
-  """
-  values, unit = upsampled(activations, size, align_corners)
-  return values / unit > levels
-
-
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def overlaps(
-  active: jax.Array, masks: jax.Array, align_corners: bool = True, chunk: int | None = None
-) -> Overlaps:
-  """Where all filters' regions and the concepts of some pictures overlap.
-
-  Args:
-    active: 1[A > T] `[n, h, w, K]`.
-    masks: where each concept of a picture is, bool `[n, P, sh, sw]`; none of the pixels for an
-      entry that is none.
-    align_corners: see `segmentation`.
-    chunk: pictures at a time, which bounds the memory; by default as
-      `perturb.chunks.default_chunk`.
-  """
-  size = masks.shape[2], masks.shape[3]
-  return _overlaps(lambda i: segmentation(active[i], size, align_corners), masks, chunk)
-
-
-@functools.partial(jax.jit, static_argnums=(3, 4))
-def overlaps_upsampled_first(
-  activations: jax.Array,
-  levels: jax.Array,
-  masks: jax.Array,
-  align_corners: bool = False,
-  chunk: int | None = None,
-) -> Overlaps:
-  """As `overlaps`, with the regions of `upsampled_first`."""
-  size = masks.shape[2], masks.shape[3]
-  return _overlaps(
-    lambda i: upsampled_first(activations[i], levels, size, align_corners), masks, chunk
-  )
-
-
 def empty_counts(concepts: int, filters: int, groups: int | None = None) -> Counts:
   """The counts of no pictures, of C concepts and K filters.
 
@@ -185,7 +103,7 @@ def count(
     concepts: which ones a picture contains, int `[n, P]`, each once; -1 for none.
     masks: where each of them is, bool `[n, P, sh, sw]`.
     train: whether a picture is for training, bool `[n]`.
-    align_corners: see `segmentation`.
+    align_corners: see `concepts.bilinear.bilinear_weights`.
 
   Raises:
     UserError: for shapes that do not match, and a concept that there is not.
@@ -315,20 +233,3 @@ def unique_detectors(
   for concept in np.unique(concepts[concepts != NONE]):
     unique[categories[concept]] += 1
   return Detectors(concepts, largest, unique)
-
-
-def _overlaps(
-  regions_of: Callable[[jax.Array], jax.Array], masks: jax.Array, chunk: int | None
-) -> Overlaps:
-  size = masks.shape[2], masks.shape[3]
-  pixels = size[0] * size[1]
-
-  def some(i: jax.Array) -> Overlaps:
-    regions = regions_of(i).reshape(len(i), pixels, -1).astype(jnp.float32)
-    labels = masks[i].reshape(len(i), -1, pixels).astype(jnp.float32)
-    whole = jnp.concatenate([labels, jnp.ones_like(labels[:, :1])], axis=1)
-    # Sums of zeros and ones below 2^24: exact in float32, whatever an accelerator multiplies in.
-    sums = jnp.einsum('npx,nxk->npk', whole, regions).astype(jnp.int32)
-    return Overlaps(sums[:, :-1], labels.sum(2).astype(jnp.int32), sums[:, -1])
-
-  return mapped(some, len(masks), chunk or default_chunk(size))

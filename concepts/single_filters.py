@@ -13,19 +13,17 @@ from concepts.dissection import (
   Best,
   Counts,
   Detectors,
-  Overlaps,
   best_filters,
   count_overlaps,
   empty_counts,
   iou_set,
-  overlaps,
-  overlaps_upsampled_first,
   unique_detectors,
   without_split,
 )
 from concepts.features import features_of
 from concepts.probe import Probe
 from concepts.quantiles import TAU, Thresholds, add, empty_sketch, exact_thresholds, threshold
+from concepts.regions import Overlaps, overlaps, overlaps_upsampled_first
 from perturb.data.fitting import fit_picture
 from perturb.data.loader import load_ahead
 from perturb.errors import UserError, check_choice

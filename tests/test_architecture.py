@@ -36,14 +36,16 @@ CONCEPTS = (
     'labelled_pairs', 'vector_threads',
   },
   {
-    'filter_norms', 'feature_maps', 'lasso', 'dissection', 'vector_steps', 'concept_classifiers',
+    'filter_norms', 'feature_maps', 'lasso', 'regions', 'vector_steps', 'concept_classifiers',
     'broden', 'label_folders', 'drawing', 'maps', 'filter_use', 'concept_scores',
   },
   {
-    'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant', 'single_filters',
+    'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant', 'dissection',
     'concept_vectors', 'concept_masks', 'probes', 'scenes',
   },
-  {'probe_vectors', 'figures'},
+  {'single_filters'},
+  {'probe_vectors'},
+  {'figures'},
   {'tasks'},
   {'main'},
 )  # fmt: skip
@@ -97,7 +99,7 @@ def test_every_room_has_its_floor(package):
 
 def test_methods_read_no_flags_and_draw_nothing():
   pure = [path for path in MODULES['perturb'] if room_of(path) in PURE]
-  pure += [path for path in MODULES['concepts'] if room_of(path) in set().union(*CONCEPTS[:3])]
+  pure += [path for path in MODULES['concepts'] if room_of(path) in set().union(*CONCEPTS[:5])]
   for path in pure:
     forbidden = {'absl', 'ml_collections', 'matplotlib'}
     assert not {name.split('.')[0] for name in imports_of(path)} & forbidden, path

@@ -4,22 +4,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from concepts.bilinear import bilinear_weights
+from concepts.bilinear import bilinear_weights, cells_of
 from concepts.dissection import (
   Counts,
-  Overlaps,
   best_filters,
   count,
   count_overlaps,
   empty_counts,
   iou_of_images,
   iou_set,
-  overlaps,
-  overlaps_upsampled_first,
-  segmentation,
   total,
   unique_detectors,
   without_split,
+)
+from concepts.regions import (
+  Overlaps,
+  _by_cells,
+  _by_pixels,
+  overlaps,
+  overlaps_upsampled_first,
+  segmentation,
 )
 from perturb.errors import UserError
 
@@ -82,6 +86,19 @@ def test_exactly_one_half_is_not_in_the_region():
   region = np.asarray(segmentation(edge, (113, 113)))[0, :, 7, 0]
   # Pixel 42 lies at 4.5 of the 13, between the last one and the first zero.
   np.testing.assert_array_equal(region, np.arange(113) < 42)
+
+
+@pytest.mark.parametrize('align_corners', [True, False])
+@pytest.mark.parametrize('maps', [(5, 4), (2, 3), (1, 2), (16, 15)])
+def test_counting_by_cells_is_counting_by_pixels(maps, align_corners):
+  random = np.random.default_rng(0)
+  active = random.random((2, *maps, 40)) < 0.5
+  masks = jnp.asarray(random.random((2, 3, *SIZE)) < 0.5)
+  regions = segmentation(jnp.asarray(active), SIZE, align_corners)
+  cells = cells_of(maps, SIZE, align_corners)
+  expected, found = _by_pixels(regions, masks), _by_cells(jnp.asarray(active), masks, cells)
+  for one, other in zip(expected, found, strict=True):
+    np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize('align_corners', [True, False])
