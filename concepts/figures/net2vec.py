@@ -30,6 +30,7 @@ from perturb.figures.style import (
   PANEL,
   REMOVED,
   STYLE,
+  any_letters,
   bare,
   enlarge,
   foot_title,
@@ -370,7 +371,8 @@ def _named(axes: Axes, places: np.ndarray, concepts: Sequence[ConceptView]) -> N
         printable(concepts[index].name), places[index], (dx, dy), textcoords='offset points',
         fontsize=5.6, ha=ha, va=va, color='#212529', parse_math=False,
       )  # fmt: skip
-      box = text.get_window_extent().extents
+      with any_letters():
+        box = text.get_window_extent().extents
       if not any(_covers(box, other) for n, other in enumerate(taken) if n != k):
         taken.append(tuple(box))
         break
