@@ -8,33 +8,37 @@ better: IoU_set or IoU_ind, or accuracy; NaN where it is not known.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from scipy import stats
 
 from perturb.errors import UserError
-from perturb.evaluate.intervals import Interval, mean_interval
+from perturb.evaluate.intervals import LEVEL, Interval
 
 SIGNIFICANT = 0.01  # Largest p of a correlation that counts, as in section 5.2.
 SHARES = tuple(k / 10 for k in range(1, 11))
 
 
-def wins(
-  combined: np.ndarray, single: np.ndarray, *, key: jax.Array | int | None = None
-) -> Interval:
+def wins(combined: np.ndarray, single: np.ndarray) -> Interval:
   """Share of concepts for which the combination is as good as the best filter, or better (table 1).
+
+  The interval, of 95 %, is that of the bootstrap over concepts with ever more resamples: how many
+  of those drawn are won is then binomial.
 
   Args:
     combined: scores of the combinations, `[C]`.
     single: of the best single filters, `[C]`.
-    key: of the bootstrap over concepts, a PRNG key or its seed.
 
   Returns:
-    The share in [0, 1] and its 95 % interval, over the concepts whose two scores are known.
+    The share in [0, 1] over the concepts whose two scores are known.
   """
   combined, single = _alike(combined=combined, single=single)
   known = ~(np.isnan(combined) | np.isnan(single))
-  return mean_interval(np.where(known, combined >= single, np.nan), key=key)
+  used, left_out = int(known.sum()), int((~known).sum())
+  if not used:
+    return Interval(np.nan, np.nan, np.nan, 0, left_out)
+  share = float(np.mean(combined[known] >= single[known]))
+  low, high = stats.binom.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2], used, share) / used
+  return Interval(share, float(low), float(high), used, left_out)
 
 
 class CategoryScore(NamedTuple):

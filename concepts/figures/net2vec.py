@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 import numpy as np
 from scipy.cluster import hierarchy
@@ -30,6 +31,7 @@ from perturb.figures.style import (
   PANEL,
   REMOVED,
   STYLE,
+  any_letters,
   bare,
   enlarge,
   foot_title,
@@ -275,10 +277,7 @@ def similarity_matrix(similarity: np.ndarray, concepts: Sequence[ConceptView]) -
     axes.set_xticks(range(len(order)), names, rotation=90)
     axes.set_yticks(range(len(order)), names)
     axes.tick_params(length=0, pad=5, labelsize=5.2)
-    for labels, place in ((axes.get_xticklabels(), 0), (axes.get_yticklabels(), 1)):
-      for k, (label, colour) in enumerate(zip(labels, colours, strict=True)):
-        label.set_color('#212529')
-        _edge(axes, k, colour, bool(place))
+    _edges(axes, colours)
     for spine in axes.spines.values():
       spine.set_visible(False)
     bar = figure.colorbar(image, ax=axes, fraction=0.035, pad=0.02, ticks=(-1, 0, 1))
@@ -305,14 +304,19 @@ def _near_together(similarity: np.ndarray, concepts: Sequence[ConceptView]) -> I
     yield from (here[leaf] for leaf in hierarchy.leaves_list(tree))
 
 
-def _edge(axes: Axes, place: int, colour: str, left: bool) -> None:
-  """A piece of the coloured edge that says which category a row or column is of."""
-  span, edge = (place - 0.5, place + 0.5), (-0.012, -0.012)
-  transform = axes.get_yaxis_transform() if left else axes.get_xaxis_transform()
-  points = (edge, span) if left else (span, edge)
-  axes.plot(
-    *points, color=colour, linewidth=3, transform=transform, clip_on=False, solid_capstyle='butt'
-  )
+def _edges(axes: Axes, colours: Sequence[str]) -> None:
+  """Below and on the left, the colour of the category of each row and column."""
+  spans = [(place - 0.5, place + 0.5) for place in range(len(colours))]
+  below = [((low, -0.012), (high, -0.012)) for low, high in spans]
+  left = [((-0.012, low), (-0.012, high)) for low, high in spans]
+  for pieces, transform in (
+    (below, axes.get_xaxis_transform()),
+    (left, axes.get_yaxis_transform()),
+  ):
+    lines = LineCollection(
+      pieces, colors=colours, linewidths=3, transform=transform, clip_on=False, capstyle='butt'
+    )
+    axes.add_collection(lines, autolim=False)
 
 
 def _category_key(axes: Axes, concepts: Sequence[ConceptView]) -> None:
@@ -364,25 +368,27 @@ def _named(axes: Axes, places: np.ndarray, concepts: Sequence[ConceptView]) -> N
   points = axes.transData.transform(places[known])
   taken: list[Sequence[float]] = [(x - 3, y - 3, x + 3, y + 3) for x, y in points]
   for k in sorted(range(len(known)), key=lambda k: (-concepts[known[k]].val, k)):
-    index = known[k]
-    for (dx, dy), ha, va in _SIDES:
-      text = axes.annotate(
-        printable(concepts[index].name), places[index], (dx, dy), textcoords='offset points',
-        fontsize=5.6, ha=ha, va=va, color='#212529', parse_math=False,
-      )  # fmt: skip
-      box = text.get_window_extent().extents
+    text = axes.annotate(
+      printable(concepts[known[k]].name), places[known[k]], (0, 0), textcoords='offset points',
+      fontsize=5.6, ha='center', va='center', color='#212529', parse_math=False,
+    )  # fmt: skip
+    with any_letters():
+      x0, y0, x1, y1 = text.get_window_extent().extents
+    for dx, dy in _beside((x1 - x0) * 72 / axes.figure.dpi, (y1 - y0) * 72 / axes.figure.dpi):
+      right, up = dx * axes.figure.dpi / 72, dy * axes.figure.dpi / 72
+      box = (x0 + right, y0 + up, x1 + right, y1 + up)
       if not any(_covers(box, other) for n, other in enumerate(taken) if n != k):
-        taken.append(tuple(box))
+        taken.append(box)
+        text.set_position((dx, dy))
         break
+    else:
       text.remove()
 
 
-_SIDES = (
-  ((3, 0), 'left', 'center_baseline'),
-  ((-3, 0), 'right', 'center_baseline'),
-  ((0, 3), 'center', 'bottom'),
-  ((0, -3.5), 'center', 'top'),
-)
+def _beside(width: float, height: float) -> Iterator[tuple[float, float]]:
+  """Where the middle of a name may be, from its point: right, left, above, below; all in points."""
+  aside, over = width / 2 + 3, height / 2 + 2.5
+  yield from ((aside, 0), (-aside, 0), (0, over), (0, -over))
 
 
 def _covers(box: Sequence[float], other: Sequence[float]) -> bool:

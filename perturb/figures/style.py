@@ -39,7 +39,7 @@ def png(figure: Figure) -> bytes:
   Its texts are shown as they are: a name may have any characters, and `$` begins no formula.
   """
   buffer = io.BytesIO()
-  with matplotlib.rc_context({'text.parse_math': False}), _any_letters():
+  with matplotlib.rc_context({'text.parse_math': False}), any_letters():
     for text in figure.findobj(Text):
       text.set_parse_math(False)
       text.set_text('\n'.join(map(printable, text.get_text().split('\n'))))
@@ -56,7 +56,7 @@ def png(figure: Figure) -> bytes:
 
 
 @contextlib.contextmanager
-def _any_letters() -> Iterator[None]:
+def any_letters() -> Iterator[None]:
   """A box stands for a letter that the font does not have; no warning is needed."""
   with warnings.catch_warnings():
     warnings.filterwarnings('ignore', 'Glyph .* missing')
@@ -140,6 +140,6 @@ def _cut(line: str, size: float, width: float) -> str:
 def _width(text: str, size: float) -> float:
   """Inches."""
   font = FontProperties(family=STYLE['font.family'], size=size)
-  with _any_letters():
+  with any_letters():
     points, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
   return points / 72

@@ -13,15 +13,24 @@ from concepts.concept_scores import (
   wins,
 )
 from perturb.errors import UserError
+from perturb.evaluate.intervals import mean_interval
 
 NAN = np.nan
 
 
 def test_wins_count_what_is_equal_and_leave_out_what_is_unknown():
-  found = wins([0.2, 0.3, 0.1, NAN, 0.5], [0.1, 0.3, 0.2, 0.1, NAN], key=0)
+  found = wins([0.2, 0.3, 0.1, NAN, 0.5], [0.1, 0.3, 0.2, 0.1, NAN])
   assert found.mean == pytest.approx(2 / 3)
   assert (found.used, found.left_out) == (3, 2)
-  assert 0 <= found.low <= found.mean <= found.high <= 1
+  assert np.isnan(wins([NAN], [1.0]).mean)
+  assert wins([0.2], [0.1])[:3] == (1, 1, 1)
+
+
+def test_the_interval_of_the_wins_is_that_of_a_bootstrap():
+  won = np.arange(40) < 31
+  found, drawn = wins(won, np.full(40, 0.5)), mean_interval(won.astype(float), resamples=20000)
+  assert found.mean == drawn.mean
+  assert abs(found.low - drawn.low) < 0.026 and abs(found.high - drawn.high) < 0.026  # One of 40.
 
 
 def test_a_concept_of_two_categories_counts_in_both():

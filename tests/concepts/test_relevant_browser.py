@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import shutil
 from urllib.parse import quote
 
 import matplotlib
@@ -11,24 +10,20 @@ from PIL import Image
 import pytest
 
 from concepts.figures.relevant_page import relevant_page
+from tests.concepts.browsing import (
+  DESKTOP,
+  PHONE,
+  background_is_light,
+  contrasts,
+  nameless,
+  runs_off,
+)
 from tests.concepts.studied_flowers import study
 from tests.concepts.test_relevant_page import HOSTILE, SHOWN
 
 pytestmark = pytest.mark.system
 
-DESKTOP, PHONE = {'width': 1280, 'height': 900}, {'width': 390, 'height': 844}
 RAMP = np.tile(np.linspace(0, 1, 128), (128, 1))  # Its heatmap shows every colour.
-
-
-@pytest.fixture(scope='module')
-def browser():
-  from playwright.sync_api import sync_playwright  # Only these tests need it.
-
-  with sync_playwright() as driver:
-    path = shutil.which('chromium') or '/usr/bin/chromium'
-    chromium = driver.chromium.launch(executable_path=path, args=['--no-sandbox'])
-    yield chromium
-    chromium.close()
 
 
 @pytest.fixture(scope='module')
@@ -50,28 +45,6 @@ def address(given, tmp_path_factory):
   path = tmp_path_factory.mktemp('page') / 'page.html'
   path.write_text(relevant_page(given), encoding='utf-8')
   return path.as_uri()
-
-
-@pytest.fixture
-def opened(browser, address):
-  """Opens the page; afterwards it has said nothing to the console and asked for nothing."""
-  heard, asked, pages = [], [], []
-
-  def at(place='', viewport=DESKTOP, scheme='light'):
-    page = browser.new_page(viewport=viewport, color_scheme=scheme)
-    pages.append(page)
-    page.on('console', lambda message: heard.append(message.text))
-    page.on('pageerror', lambda error: heard.append(str(error)))
-    page.on('dialog', lambda dialog: heard.append(dialog.message))
-    page.on('request', lambda request: asked.append(request.url))
-    page.goto(address + place)
-    return page
-
-  yield at
-  for page in pages:
-    page.close()
-  assert heard == []
-  assert [url for url in asked if not url.startswith(('data:', address))] == []
 
 
 def shown(page):
@@ -187,48 +160,21 @@ def test_the_outline_can_be_taken_off(opened):
 @pytest.mark.parametrize('place', ['#images', '#classes', '#measurements'])
 @pytest.mark.parametrize('viewport', [DESKTOP, PHONE], ids=['desktop', 'phone'])
 def test_nothing_runs_off_the_side(opened, place, viewport):
-  page = opened(place, viewport)
-  assert page.evaluate('document.documentElement.scrollWidth') <= viewport['width']
+  assert not runs_off(opened(place, viewport))
 
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 def test_text_stands_out(opened, scheme):
   """A contrast of 4.5 at least (WCAG 2, AA)."""
   page = opened(scheme=scheme)
-  light = {
-    name: luminance(
-      page.evaluate(f"""(() => {{
-      const probe = document.body.appendChild(document.createElement('i'));
-      probe.style.color = 'var(--{name})';
-      return getComputedStyle(probe).color.match(/\\d+/g).map(Number);
-    }})()""")
-    )
-    for name in ('paper', 'raised', 'ink', 'soft', 'link', 'conv', 'full', 'right', 'wrong')
-  }
-  assert (light['paper'] > 0.5) == (scheme == 'light')
-  for under in ('paper', 'raised'):
-    for name in set(light) - {'paper', 'raised'}:
-      low, high = sorted((light[name], light[under]))
-      assert (high + 0.05) / (low + 0.05) >= 4.5, (name, under)
-
-
-def luminance(colour):
-  """Of WCAG 2, of an sRGB colour in 0 to 255."""
-  share = np.array(colour) / 255
-  linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-  return float(linear @ [0.2126, 0.7152, 0.0722])
+  assert background_is_light(page) == (scheme == 'light')
+  found = contrasts(page, ('ink', 'soft', 'link', 'conv', 'full', 'right', 'wrong'))
+  assert min(found.values()) >= 4.5, found
 
 
 @pytest.mark.parametrize('place', ['#images', '#classes', '#measurements'])
 def test_whatever_can_be_used_has_a_name(opened, place):
-  page = opened(place)
-  nameless = page.evaluate("""[...document.querySelectorAll('a, button, input, select, [role=img]')]
-    .filter(node => node.checkVisibility())
-    .filter(node => !(node.getAttribute('aria-label') || node.innerText?.trim()
-                      || [...node.labels || []].some(label => label.innerText.trim())))
-    .map(node => node.outerHTML)""")
-  assert nameless == []
-  assert page.locator('img:not([alt])').count() == 0
+  assert nameless(opened(place)) == []
 
 
 def test_measurements_show_what_there_is(opened, given):
