@@ -2,47 +2,76 @@
 
 from concepts.ablation import ablation_orders, accuracy_without, mean_class_accuracy, silenced
 from concepts.average_images import average_image, box_of, patch, strongest_positions
+from concepts.binarised import binarised
+from concepts.concept_classifiers import (
+  Classifier,
+  classifier_accuracy,
+  start_classifiers,
+  train_classifiers,
+)
+from concepts.concept_masks import Fits, concept_mask, vector_fits
+from concepts.concept_vectors import leave_one_out, start_vectors, top_filters, train_vectors
 from concepts.cross_validation import Choice, choose_mu
 from concepts.features import Features, features_of
 from concepts.filter_norms import responses
 from concepts.gram import Gram, add, empty_gram, total, without
 from concepts.heatmaps import combined, feature_heatmaps
+from concepts.labelled_pairs import Pairs
 from concepts.lasso import Solution, mu_lasso, mu_lasso_path, project_l1
+from concepts.probe_vectors import Vectors, pairs_of, segment_vectors
 from concepts.quantiles import Thresholds, exact_thresholds
 from concepts.relevant import Relevant, Top, relevant_features, top_features
 from concepts.single_filters import Dissection, dissect
+from concepts.vector_networks import concept_function
 
 __all__ = [
   'Choice',
+  'Classifier',
   'Dissection',
   'Features',
+  'Fits',
   'Gram',
+  'Pairs',
   'Relevant',
   'Solution',
   'Thresholds',
   'Top',
+  'Vectors',
   'ablation_orders',
   'accuracy_without',
   'add',
   'average_image',
+  'binarised',
   'box_of',
   'choose_mu',
+  'classifier_accuracy',
   'combined',
+  'concept_function',
+  'concept_mask',
   'dissect',
   'empty_gram',
   'exact_thresholds',
   'feature_heatmaps',
   'features_of',
+  'leave_one_out',
   'mean_class_accuracy',
   'mu_lasso',
   'mu_lasso_path',
+  'pairs_of',
   'patch',
   'project_l1',
   'relevant_features',
   'responses',
+  'segment_vectors',
   'silenced',
+  'start_classifiers',
+  'start_vectors',
   'strongest_positions',
   'top_features',
+  'top_filters',
   'total',
+  'train_classifiers',
+  'train_vectors',
+  'vector_fits',
   'without',
 ]

@@ -39,9 +39,18 @@ CONCEPTS = (
     'bilinear',
     'binarised',
     'labelled_pairs',
+    'vector_networks',
     'vector_threads',
   },
-  {'filter_norms', 'feature_maps', 'lasso', 'dissection', 'vector_steps', 'concept_classifiers'},
+  {
+    'filter_norms',
+    'feature_maps',
+    'lasso',
+    'dissection',
+    'vector_steps',
+    'concept_classifiers',
+    'concept_masks',
+  },
   {
     'concept_vectors',
     'cross_validation',
@@ -51,6 +60,7 @@ CONCEPTS = (
     'relevant',
     'single_filters',
   },
+  {'probe_vectors'},
   {'figures'},
   {'tasks'},
   {'main'},
@@ -105,7 +115,7 @@ def test_every_room_has_its_floor(package):
 
 def test_methods_read_no_flags_and_draw_nothing():
   pure = [path for path in MODULES['perturb'] if room_of(path) in PURE]
-  pure += [path for path in MODULES['concepts'] if room_of(path) in set().union(*CONCEPTS[:3])]
+  pure += [path for path in MODULES['concepts'] if room_of(path) in set().union(*CONCEPTS[:4])]
   for path in pure:
     forbidden = {'absl', 'ml_collections', 'matplotlib'}
     assert not {name.split('.')[0] for name in imports_of(path)} & forbidden, path
