@@ -2,6 +2,14 @@
 
 from concepts.ablation import ablation_orders, accuracy_without, mean_class_accuracy, silenced
 from concepts.average_images import average_image, box_of, patch, strongest_positions
+from concepts.binarised import binarised
+from concepts.concept_classifiers import (
+  Classifier,
+  classifier_accuracy,
+  start_classifiers,
+  train_classifiers,
+)
+from concepts.concept_masks import Fits, concept_mask, vector_fits
 from concepts.concept_scores import (
   by_category,
   by_decile,
@@ -10,6 +18,7 @@ from concepts.concept_scores import (
   weight_correlations,
   wins,
 )
+from concepts.concept_vectors import leave_one_out, start_vectors, top_filters, train_vectors
 from concepts.cross_validation import Choice, choose_mu
 from concepts.embeddings import Embedding, distances, similarities, unit_vectors
 from concepts.features import Features, features_of
@@ -17,34 +26,45 @@ from concepts.filter_norms import responses
 from concepts.filter_use import concepts_above, concepts_of_filters, contributions, filters_used
 from concepts.gram import Gram, add, empty_gram, total, without
 from concepts.heatmaps import combined, feature_heatmaps
+from concepts.labelled_pairs import Pairs
 from concepts.lasso import Solution, mu_lasso, mu_lasso_path, project_l1
 from concepts.maps import flat_map
+from concepts.probe_vectors import Vectors, pairs_of, segment_vectors
 from concepts.quantiles import Thresholds, exact_thresholds
 from concepts.relevant import Relevant, Top, relevant_features, top_features
 from concepts.single_filters import Dissection, dissect
+from concepts.vector_networks import concept_function
 from concepts.word_vectors import read_word_vectors
 from concepts.wordnet import WordNet
 
 __all__ = [
   'Choice',
+  'Classifier',
   'Dissection',
   'Embedding',
   'Features',
+  'Fits',
   'Gram',
+  'Pairs',
   'Relevant',
   'Solution',
   'Thresholds',
   'Top',
+  'Vectors',
   'WordNet',
   'ablation_orders',
   'accuracy_without',
   'add',
   'average_image',
+  'binarised',
   'box_of',
   'by_category',
   'by_decile',
   'choose_mu',
+  'classifier_accuracy',
   'combined',
+  'concept_function',
+  'concept_mask',
   'concepts_above',
   'concepts_of_filters',
   'contributions',
@@ -57,21 +77,30 @@ __all__ = [
   'features_of',
   'filters_used',
   'flat_map',
+  'leave_one_out',
   'mean_class_accuracy',
   'minimal_filters',
   'mu_lasso',
   'mu_lasso_path',
+  'pairs_of',
   'patch',
   'project_l1',
   'read_word_vectors',
   'relevant_features',
   'responses',
+  'segment_vectors',
   'silenced',
   'similarities',
+  'start_classifiers',
+  'start_vectors',
   'strongest_positions',
   'top_features',
+  'top_filters',
   'total',
+  'train_classifiers',
+  'train_vectors',
   'unit_vectors',
+  'vector_fits',
   'weight_correlations',
   'wins',
   'without',

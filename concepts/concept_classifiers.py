@@ -147,7 +147,7 @@ def train_classifiers(
   return state._replace(vectors=vectors, moments=moments, epoch=state.epoch + epochs)
 
 
-def accuracy(
+def classifier_accuracy(
   state: ClassifierState,
   means: np.ndarray,
   present: np.ndarray,

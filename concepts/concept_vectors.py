@@ -25,7 +25,7 @@ import optax
 from concepts import vector_threads
 from concepts.binarised import Binarised
 from concepts.labelled_pairs import Pairs, alphas, grouped, in_planes
-from concepts.vector_steps import Loss, Problem, Settings, State, trained
+from concepts.vector_steps import Loss, Problem, Settings, VectorState, trained
 from perturb.base import key_or_default
 from perturb.errors import UserError, check_choice
 
@@ -35,13 +35,13 @@ FILTER_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 160, 192, 224)  # F of fig. 3.
 AT_ONCE_ON_CPU = 8  # Pictures whose pixels stay in a cache.
 
 
-def start(
+def start_vectors(
   concept: Sequence[int] | np.ndarray,
   filters: int,
   *,
   mask: np.ndarray | None = None,
   key: jax.Array | int | None = None,
-) -> State:
+) -> VectorState:
   """Vectors before the first epoch: uniform in +-1 / sqrt(K), and 0 where a filter is not used.
 
   What is drawn for a vector depends on the key and its concept, not on the others beside it.
@@ -63,17 +63,17 @@ def start(
 
 
 @jax.jit
-def _start(key: jax.Array, concept: jax.Array, mask: jax.Array) -> State:
+def _start(key: jax.Array, concept: jax.Array, mask: jax.Array) -> VectorState:
   keys = jax.vmap(functools.partial(jax.random.fold_in, key))(concept)
   bound = mask.shape[1] ** -0.5
   draw = functools.partial(jax.random.uniform, shape=mask.shape[1:], minval=-bound, maxval=bound)
   weights = jnp.where(mask, jax.vmap(draw)(keys), 0)
   moments = optax.sgd(1.0, 0.9).init(weights)  # The rates do not matter to the first moments.
-  return State(weights, moments, mask, concept, jax.random.key_data(keys), jnp.int32(0))
+  return VectorState(weights, moments, mask, concept, jax.random.key_data(keys), jnp.int32(0))
 
 
-def train(
-  state: State,
+def train_vectors(
+  state: VectorState,
   activations: Binarised,
   pairs: Pairs,
   *,
@@ -87,7 +87,7 @@ def train(
   align_corners: bool = True,
   at_once: int | None = None,
   side_by_side: int | None = None,
-) -> State:
+) -> VectorState:
   """The vectors after some epochs more.
 
   'overlap' (eq. 4, as in the released code; there is no logarithm), of a batch of B pictures:
@@ -152,7 +152,7 @@ def train(
 def top_filters(weights: np.ndarray, count: int) -> np.ndarray:
   """The filters of the largest |w_k| of each vector: weights `[R, K]` to bool `[R, K]`.
 
-  The first of equal ones. Vectors of these are trained anew, with this as the mask of `start`.
+  The first of equal ones. Vectors of these are trained anew: it is the mask of `start_vectors`.
   """
   ranked = np.argsort(-np.abs(weights), axis=1, kind='stable')[:, :count]
   mask = np.zeros(np.shape(weights), bool)
@@ -170,7 +170,7 @@ def _balance(alpha: np.ndarray) -> np.ndarray:
   return np.where(alpha[:, None] > 0, weights, np.float32(1))
 
 
-def _check(state: State, activations: Binarised, pairs: Pairs, batch_size: int) -> None:
+def _check(state: VectorState, activations: Binarised, pairs: Pairs, batch_size: int) -> None:
   pictures, _, _, filters = activations.shape
   if state.weights.shape[1] != filters:
     raise UserError(f'vectors of {state.weights.shape[1]} filters, activations of {filters}')

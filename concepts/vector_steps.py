@@ -18,7 +18,7 @@ from concepts.binarised import Binarised, planes
 Loss = Literal['overlap', 'bce']
 
 
-class State(NamedTuple):
+class VectorState(NamedTuple):
   """Vectors in training: a pytree of arrays, which can be stored, and goes on where it was.
 
   Attributes:
@@ -104,7 +104,7 @@ def pixel_loss(
 
 @functools.partial(jax.jit, static_argnames='settings')
 def trained(
-  rows: jax.Array, state: State, problem: Problem, epochs: int, settings: Settings
+  rows: jax.Array, state: VectorState, problem: Problem, epochs: int, settings: Settings
 ) -> tuple[jax.Array, optax.OptState]:
   """(weights `[r, K]`, moments) of some of the vectors, int `[r]`, after some epochs more."""
   pixels = settings.size[0] * settings.size[1]

@@ -44,7 +44,7 @@ CONCEPTS = (
     'concept_vectors', 'concept_masks', 'probes', 'scenes',
   },
   {'single_filters'},
-  {'probe_vectors'},
+  {'probe_vectors', 'vector_networks'},
   {'figures'},
   {'tasks'},
   {'main'},
@@ -99,7 +99,6 @@ def test_every_room_has_its_floor(package):
 
 def test_methods_read_no_flags_and_draw_nothing():
   pure = [path for path in MODULES['perturb'] if room_of(path) in PURE]
-  pure += [path for path in MODULES['concepts'] if room_of(path) in set().union(*CONCEPTS[:5])]
   for path in pure:
     forbidden = {'absl', 'ml_collections', 'matplotlib'}
     assert not {name.split('.')[0] for name in imports_of(path)} & forbidden, path

@@ -63,7 +63,11 @@ def read_labels(probe: Probe, indices: np.ndarray, names: list[str], workers: in
   def read(index: int) -> tuple[np.ndarray, np.ndarray, set[str]] | str:
     try:
       concepts, masks = probe.masks(index)
-      return concepts, np.packbits(masks.reshape(len(masks), -1), -1), probe.labels(index).categories()
+      return (
+        concepts,
+        np.packbits(masks.reshape(len(masks), -1), -1),
+        probe.labels(index).categories(),
+      )
     except ImageError as error:
       return str(error)
 

@@ -7,7 +7,7 @@ import pytest
 from concepts.concept_classifiers import (
   Classifier,
   _balanced,
-  accuracy,
+  classifier_accuracy,
   start_classifiers,
   train_classifiers,
 )
@@ -78,7 +78,7 @@ def test_a_filter_that_tells_is_found():
   weights = np.asarray(found.vectors.weights)
   np.testing.assert_array_equal(np.abs(weights).argmax(1), [2, 4])
   assert weights[0, 2] > 0 > weights[1, 4]
-  assert (accuracy(found, *problem()) > 0.9).all()
+  assert (classifier_accuracy(found, *problem()) > 0.9).all()
 
 
 def test_accuracy_by_hand():
@@ -88,15 +88,15 @@ def test_accuracy_by_hand():
   state = start_classifiers([0], 1)
   for bias, expected in ((-4.5, 1), (-2.5, 0.8), (10, 0.5)):
     state = state._replace(vectors=Classifier(np.ones((1, 1)), np.array([bias])))
-    np.testing.assert_allclose(accuracy(state, means, there), [expected])
-  assert np.isnan(accuracy(state, means, np.ones((10, 1), bool)))
+    np.testing.assert_allclose(classifier_accuracy(state, means, there), [expected])
+  assert np.isnan(classifier_accuracy(state, means, np.ones((10, 1), bool)))
 
 
 def test_vectors_of_one_concept_are_judged_by_the_same_pictures():
   mask = np.eye(K, dtype=bool)[[2, 2]]
   found = trained([0, 0], mask=mask)
   np.testing.assert_array_equal(found.vectors.weights[~mask], 0)
-  assert len(set(accuracy(found, *problem()).tolist())) == 1
+  assert len(set(classifier_accuracy(found, *problem()).tolist())) == 1
 
 
 @pytest.mark.parametrize(

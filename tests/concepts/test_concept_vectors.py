@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from concepts.binarised import binarised
-from concepts.concept_vectors import leave_one_out, start, top_filters, train
+from concepts.concept_vectors import leave_one_out, start_vectors, top_filters, train_vectors
 from concepts.labelled_pairs import alphas
 from concepts.vector_steps import pixel_loss
 from perturb.errors import UserError
@@ -21,8 +21,8 @@ OPTIONS = {'batch_size': 3, 'learning_rate': 0.05}
 
 def trained(concept=(0, 1, 2), *, form='lists', state=None, epochs=3, mask=None, **options):
   packed, pairs = problem()
-  state = state or start(concept, K, mask=mask, key=4)
-  return train(state, binarised(packed, K, form), pairs, epochs=epochs, **OPTIONS | options)
+  state = state or start_vectors(concept, K, mask=mask, key=4)
+  return train_vectors(state, binarised(packed, K, form), pairs, epochs=epochs, **OPTIONS | options)
 
 
 @pytest.mark.parametrize('corners', [True, False])
@@ -31,7 +31,7 @@ def test_the_steps_are_those_of_pytorch(loss, rate, corners):
   """7 pictures in batches of 3: steps 3, 6 and 9 are of a batch of one."""
   recorded = np.load(RECORDED)
   steps = recorded[f'{loss}_{"corners" if corners else "cells"}']
-  state = start([0], K)._replace(weights=recorded['weights'][None])
+  state = start_vectors([0], K)._replace(weights=recorded['weights'][None])
   options = {'loss': loss, 'learning_rate': rate, 'align_corners': corners}
   for last in (2, 5, 8):
     state = trained(state=state, epochs=1, **options)
@@ -43,7 +43,7 @@ def test_together_is_as_alone(order, concept):
   """Concepts of 7, 2 and 4 pictures, in batches of 3: they take 3, 1 and 2 steps an epoch."""
   together, alone = (trained(some, order=order).weights for some in ((0, 1, 2), [concept]))
   np.testing.assert_allclose(together[concept], alone[0], atol=1e-5)
-  assert np.abs(alone - start([concept], K, key=4).weights).max() > 0.1
+  assert np.abs(alone - start_vectors([concept], K, key=4).weights).max() > 0.1
 
 
 @pytest.mark.parametrize('options', [{'form': 'bits', 'side_by_side': 2}, {'at_once': 2}])
@@ -97,9 +97,11 @@ def test_alphas_by_hand_and_a_concept_that_fills_its_pictures():
   masks[0, 0, :4], masks[1, 0, :9], masks[2] = True, True, True
   pairs = pairs_of([5, 5, 8], [0, 1, 2], masks)
   np.testing.assert_allclose(alphas(pairs, [8, 5, 6]), [0, 1 - 6.5 / (9 * 13), np.nan], rtol=1e-6)
-  state = train(start([8], K), binarised(np.packbits(active(), -1), K), pairs, **OPTIONS)
+  state = train_vectors(
+    start_vectors([8], K), binarised(np.packbits(active(), -1), K), pairs, **OPTIONS
+  )
   used = active()[2].any((0, 1))
-  moved = np.asarray(state.weights - start([8], K).weights)[0]
+  moved = np.asarray(state.weights - start_vectors([8], K).weights)[0]
   assert (moved[used] > 0).all()
   np.testing.assert_array_equal(moved[~used], 0)
 
@@ -110,10 +112,14 @@ def test_filters_that_are_masked_stay_out():
   mask[0, [1, 4, 7]] = True
   state = trained([0], mask=mask)
   np.testing.assert_array_equal(state.weights[~mask], 0)
-  first = start([0], 3)._replace(weights=start([0], K, mask=mask, key=4).weights[:, [1, 4, 7]])
+  first = start_vectors([0], 3)._replace(
+    weights=start_vectors([0], K, mask=mask, key=4).weights[:, [1, 4, 7]]
+  )
   packed, pairs = problem()
   fewer = np.unpackbits(packed, axis=-1, count=K)[..., [1, 4, 7]]
-  alone = train(first, binarised(np.packbits(fewer, axis=-1), 3), pairs, epochs=3, **OPTIONS)
+  alone = train_vectors(
+    first, binarised(np.packbits(fewer, axis=-1), 3), pairs, epochs=3, **OPTIONS
+  )
   np.testing.assert_allclose(state.weights[mask], alone.weights[0], atol=1e-5)
 
 
@@ -136,8 +142,12 @@ def test_a_planted_filter_has_the_largest_weight():
   bits = active(10)
   masks = bits[..., 6].copy()
   pairs = pairs_of(np.zeros(10, int), np.arange(10), masks)
-  state = train(
-    start([0], K), binarised(np.packbits(bits, axis=-1), K), pairs, epochs=20, learning_rate=0.05
+  state = train_vectors(
+    start_vectors([0], K),
+    binarised(np.packbits(bits, axis=-1), K),
+    pairs,
+    epochs=20,
+    learning_rate=0.05,
   )
   weights = np.asarray(state.weights[0])
   assert weights.argmax() == 6
@@ -145,10 +155,10 @@ def test_a_planted_filter_has_the_largest_weight():
 
 
 def test_the_first_weights_are_uniform():
-  weights = np.asarray(start(np.arange(50), 100, key=1).weights)
+  weights = np.asarray(start_vectors(np.arange(50), 100, key=1).weights)
   assert np.abs(weights).max() <= 0.1
   np.testing.assert_allclose(weights.std(), 0.1 / 3**0.5, rtol=0.02)
-  np.testing.assert_array_equal(start([7], 100, key=1).weights[0], weights[7])
+  np.testing.assert_array_equal(start_vectors([7], 100, key=1).weights[0], weights[7])
 
 
 @pytest.mark.parametrize(
@@ -159,7 +169,7 @@ def test_the_first_weights_are_uniform():
     ({'concept': [0, 9]}, 'concept 9 has no picture to train on'),
     ({'batch_size': 0}, 'batch_size is 0'),
     ({'mask': np.ones((3, 4))}, 'mask must be bool'),
-    ({'state': start([0], 4)}, 'vectors of 4 filters, activations of 11'),
+    ({'state': start_vectors([0], 4)}, 'vectors of 4 filters, activations of 11'),
   ],
 )
 def test_what_is_wrong_is_named(options, message):
@@ -170,7 +180,7 @@ def test_what_is_wrong_is_named(options, message):
 def test_pairs_of_missing_pictures_are_refused():
   packed, pairs = problem()
   with pytest.raises(UserError, match='there are 2'):
-    train(start([0], K), binarised(packed[:2], K), pairs)
+    train_vectors(start_vectors([0], K), binarised(packed[:2], K), pairs)
 
 
 def test_activations_of_another_form_are_refused():
