@@ -38,13 +38,14 @@ CONCEPTS = (
   {
     'filter_norms', 'feature_maps', 'lasso', 'regions', 'vector_steps', 'concept_classifiers',
     'broden', 'label_folders', 'drawing', 'maps', 'filter_use', 'concept_scores',
+    'vector_networks',
   },
   {
     'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant', 'dissection',
     'concept_vectors', 'concept_masks', 'probes', 'scenes',
   },
   {'single_filters'},
-  {'probe_vectors', 'vector_networks'},
+  {'probe_vectors'},
   {'figures'},
   {'tasks'},
   {'main'},

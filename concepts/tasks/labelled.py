@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from concepts.concept_vectors import Pairs
+from concepts.labelled_pairs import Pairs
 from concepts.probe import Probe
 from perturb.data.loader import load_ahead
 from perturb.errors import ImageError, UserError

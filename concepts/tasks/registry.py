@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import ml_collections
 
-from concepts.tasks import relevant, scenes
+from concepts.tasks import net2vec, relevant, scenes
 
 TASKS: dict[str, Callable[[ml_collections.ConfigDict, str], int]] = {
   'relevant': relevant.run,
+  'net2vec': net2vec.run,
   'scenes': scenes.run,
 }

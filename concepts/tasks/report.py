@@ -1,0 +1,337 @@
+"""The tables, the figures and the page of a study of concept vectors."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from concepts.bilinear import interpolated
+from concepts.concept_scores import weight_correlations, wins
+from concepts.embeddings import Embedding, distances, similarities
+from concepts.figures import net2vec as figures
+from concepts.figures.net2vec_page import net2vec_page
+from concepts.figures.net2vec_views import (
+  ConceptStudy,
+  ConceptView,
+  DistanceView,
+  ExampleView,
+  LayerView,
+  MaskView,
+  PictureView,
+  SubsetView,
+)
+from concepts.filter_use import concepts_of_filters, filters_used
+from concepts.maps import flat_map
+from concepts.probe import Probe
+from concepts.tasks.activations import Recorded
+from concepts.tasks.labelled import Labelled
+from concepts.tasks.layers import Layer
+from concepts.tasks.learn import SEGMENTATION, Learned
+from concepts.word_vectors import read_word_vectors
+from concepts.wordnet import WordNet
+from perturb.console import format_table
+from perturb.data.fitting import fit_picture
+from perturb.errors import UserError
+from perturb.figures.style import png
+from perturb.nets import Pretrained
+from perturb.store import files
+from perturb.store.workdir import Workdir
+
+CONCEPTS = (
+  'layer', 'task', 'concept', 'category', 'train', 'val', 'single_filter', 'single', 'combined',
+  'filters_used',
+)  # fmt: skip
+FILTERS = ('layer', 'filter', 'threshold', 'above', 'detects', 'iou', 'best_of')
+LAYERS = (
+  'layer', 'task', 'concepts', 'single', 'combined', 'wins', 'wins_low', 'wins_high', 'correlated',
+)  # fmt: skip
+NEIGHBOURS = ('layer', 'task', 'concept', 'place', 'neighbour', 'cosine')
+SUBSETS = ('layer', 'task', 'filters', 'concepts', 'score')
+NEAREST = 5
+DETECTED = 6  # Examples of a figure.
+
+
+class Found(NamedTuple):
+  """What a study has found.
+
+  Attributes:
+    layers: from the first of the network to the last.
+    learned: of each layer and task.
+    subsets: (what the filters were ranked by, F, scores `[T, C]`).
+  """
+
+  layers: list[Layer]
+  learned: list[Learned]
+  subsets: list[tuple[Learned, np.ndarray, np.ndarray]]
+
+
+def report(
+  folder: Workdir,
+  net: Pretrained,
+  probe: Probe,
+  recorded: Recorded,
+  labelled: Labelled,
+  found: Found,
+) -> list[dict[str, Any]]:
+  """Writes the tables, the figures and the page; returns the rows of the layers."""
+  names = [concept.name for concept in probe.concepts]
+  concepts = _concepts(probe, labelled)
+  rows = _write_tables(folder, names, concepts, found)
+  views = _layers(folder.config.seed, found)
+  pictures, examples = _examples(net, probe, recorded, labelled, found, folder.config.examples)
+  subsets = [
+    SubsetView(one.layer, counts, scores, one.task)  # type: ignore[arg-type]
+    for one, counts, scores in found.subsets
+    if len(counts)
+  ]
+  distance = _distances(folder, names, found)
+  config = folder.config
+  study = ConceptStudy(
+    title=f'{config.dataset or "generated scenes"} · {type(net.network).__name__}',
+    made=(
+      f'{len(recorded.names)} pictures, {len(names)} concepts; tau {config.tau:g}, '
+      f'loss {config.loss}, {config.epochs} epochs, weights {config.weights or "of the package"}'
+    ),
+    concepts=concepts,
+    layers=views,
+    pictures=pictures,
+    examples=examples,
+    subsets=subsets,
+    distances=distance,
+  )
+  folder.write('net2vec.html', net2vec_page(study))
+  _draw(folder, concepts, views, found, study)
+  return rows
+
+
+def _concepts(probe: Probe, labelled: Labelled) -> list[ConceptView]:
+  train = labelled.train[labelled.pairs.picture]
+  counts = [
+    np.bincount(labelled.pairs.concept[train == side], minlength=len(probe.concepts))
+    for side in (True, False)
+  ]
+  return [
+    ConceptView(one.name, one.categories, int(counts[0][i]), int(counts[1][i]))
+    for i, one in enumerate(probe.concepts)
+  ]
+
+
+def _write_tables(
+  folder: Workdir, names: Sequence[str], concepts: Sequence[ConceptView], found: Found
+) -> list[dict[str, Any]]:
+  files.write_table(folder.path / 'concepts.csv', CONCEPTS, _concept_rows(concepts, found))
+  files.write_table(folder.path / 'filters.csv', FILTERS, _filter_rows(names, found))
+  files.write_table(folder.path / 'neighbours.csv', NEIGHBOURS, _neighbour_rows(names, found))
+  files.write_table(folder.path / 'subsets.csv', SUBSETS, _subset_rows(found))
+  rows = [_layer_row(one, found) for one in found.learned]
+  files.write_table(folder.path / 'layers.csv', LAYERS, [tuple(row.values()) for row in rows])
+  shown = [
+    (row['layer'], row['task'], row['concepts'], row['single'], row['combined'], row['wins'])
+    for row in rows
+  ]
+  print(format_table(('layer', 'task', 'concepts', 'single', 'combined', 'wins'), shown))
+  return rows
+
+
+def _concept_rows(concepts: Sequence[ConceptView], found: Found) -> Iterator[tuple]:
+  for one in found.learned:
+    used = filters_used(one.weights)
+    for i, concept in enumerate(concepts):
+      yield (
+        one.layer, one.task, concept.name, ';'.join(concept.categories), concept.train,
+        concept.val, one.best[i], f'{one.single[i]:.6g}', f'{one.combined[i]:.6g}', used[i],
+      )  # fmt: skip
+
+
+def _filter_rows(names: Sequence[str], found: Found) -> Iterator[tuple]:
+  for layer in found.layers:
+    best_of = concepts_of_filters(layer.best.filters, len(layer.thresholds.levels))
+    for k, level in enumerate(layer.thresholds.levels):
+      concept = int(layer.detectors.concepts[k])
+      detects = names[concept] if concept >= 0 else ''
+      yield (
+        layer.name, k, f'{level:.6g}', f'{layer.thresholds.above[k]:.6g}', detects,
+        f'{layer.detectors.iou[k]:.6g}', best_of[k],
+      )  # fmt: skip
+
+
+def _neighbour_rows(names: Sequence[str], found: Found) -> Iterator[tuple]:
+  for one in found.learned:
+    embedding = Embedding(names, one.weights)
+    for i, name in enumerate(names):
+      if np.isfinite(one.weights[i]).all() and one.weights[i].any():
+        for place, (other, cosine) in enumerate(embedding.nearest(name, NEAREST), start=1):
+          yield one.layer, one.task, name, place, other, f'{cosine:.4f}'
+
+
+def _subset_rows(found: Found) -> Iterator[tuple]:
+  for one, counts, scores in found.subsets:
+    for number, some in zip(counts, scores, strict=True):
+      known = some[np.isfinite(some)]
+      yield one.layer, one.task, number, len(known), f'{known.mean():.6g}'
+
+
+def _layer_row(one: Learned, found: Found) -> dict[str, Any]:
+  known = np.isfinite(one.combined) & np.isfinite(one.single)
+  share = wins(one.combined, one.single)
+  correlated = np.nan
+  if one.task == SEGMENTATION:
+    layer = next(layer for layer in found.layers if layer.name == one.layer)
+    correlated = weight_correlations(np.maximum(one.weights, 0), layer.iou[1]).significant()
+  return {
+    'layer': one.layer,
+    'task': one.task,
+    'concepts': int(known.sum()),
+    'single': round(float(one.single[known].mean()), 4),
+    'combined': round(float(one.combined[known].mean()), 4),
+    'wins': round(float(share.mean), 4),
+    'wins_low': round(float(share.low), 4),
+    'wins_high': round(float(share.high), 4),
+    'correlated': round(float(correlated), 4),
+  }
+
+
+def _layers(seed: int, found: Found) -> list[LayerView]:
+  of_name = {layer.name: layer for layer in found.layers}
+  views = []
+  for one in found.learned:
+    layer = of_name[one.layer]
+    alone = layer.iou[1] if one.task == SEGMENTATION else np.full(layer.iou.shape[1:], np.nan)
+    views.append(
+      LayerView(
+        name=one.layer,
+        vectors=one.weights,
+        filter_scores=alone,
+        best=one.best,
+        single=one.single,
+        combined=one.combined,
+        task=one.task,  # type: ignore[arg-type]
+        map=_map(one.weights, seed),
+      )
+    )
+  return views
+
+
+def _map(weights: np.ndarray, seed: int) -> np.ndarray | None:
+  """The concepts in the plane; None where there are too few."""
+  known = np.isfinite(weights).all(1) & weights.any(1)
+  if known.sum() < 5:
+    return None
+  places = np.full((len(weights), 2), np.nan)
+  places[known] = flat_map(weights[known], key=seed)
+  return places
+
+
+def _examples(
+  net: Pretrained,
+  probe: Probe,
+  recorded: Recorded,
+  labelled: Labelled,
+  found: Found,
+  count: int,
+) -> tuple[list[PictureView], list[ExampleView]]:
+  """Some validation pictures of each concept, spread over its IoU in the last layer."""
+  of_task = [one for one in found.learned if one.task == SEGMENTATION]
+  if not of_task or not count:
+    return [], []
+  layers = {layer.name: layer for layer in found.layers}
+  pairs, last = labelled.pairs, of_task[-1]
+  judged = np.flatnonzero(~labelled.train[pairs.picture])
+  pictures, views, examples = dict[int, int](), list[PictureView](), list[ExampleView]()
+  for concept in np.flatnonzero(np.isfinite(last.combined)):
+    own = judged[pairs.concept[judged] == concept]
+    areas = pairs.take(own).areas()
+    chosen = own[np.argsort(-areas, kind='stable')][: 3 * count : 3][:count]
+    for pair in chosen:
+      picture = int(pairs.picture[pair])
+      if picture not in pictures:
+        view = _picture(net, probe, int(recorded.indices[picture]))
+        if view is None:
+          continue
+        pictures[picture] = len(views)
+        views.append(view)
+      bits = np.unpackbits(pairs.masks[pair], count=pairs.size[0] * pairs.size[1])
+      truth = bits.reshape(pairs.size).astype(bool)
+      masks = {
+        one.layer: _masks(one, layers[one.layer], picture, int(concept), truth) for one in of_task
+      }
+      examples.append(ExampleView(int(concept), pictures[picture], truth, masks))
+  return views, examples
+
+
+def _picture(net: Pretrained, probe: Probe, index: int) -> PictureView | None:
+  source = probe.pictures.sources[index]
+  try:
+    picture, _ = probe.pictures.picture(index)
+    return PictureView(
+      source.name, fit_picture(picture, size=net.size, fit='squash', place=source.place)
+    )
+  except UserError:  # It could be read a moment ago.
+    return None
+
+
+def _masks(one: Learned, layer: Layer, picture: int, concept: int, truth: np.ndarray) -> MaskView:
+  index = jnp.array([picture])
+  alone = np.zeros(one.weights.shape[1], np.float32)
+  alone[one.best[concept]] = 1
+  found = []
+  for weights, above in ((alone, 0.5), (one.weights[concept], 0.0)):
+    sums = layer.active.combine(index, jnp.asarray(weights, jnp.float32))[0]
+    found.append(np.asarray(interpolated(sums, truth.shape)) > above)
+  single, combined = found
+  return MaskView(single, combined, _iou(single, truth), _iou(combined, truth))
+
+
+def _iou(mask: np.ndarray, truth: np.ndarray) -> float:
+  return float((mask & truth).sum() / max((mask | truth).sum(), 1))
+
+
+def _distances(folder: Workdir, names: Sequence[str], found: Found) -> DistanceView | None:
+  """Between the geometries of the layers, and those of words, if the config names some."""
+  geometries = {
+    f'{one.layer} {one.task}' if len(folder.config.learned) > 1 else one.layer: similarities(
+      one.weights
+    )
+    for one in found.learned
+  }
+  if folder.config.wordnet:
+    geometries['WordNet'] = WordNet(folder.config.wordnet).name_similarity(list(names))
+  if folder.config.words:
+    vectors, missing = read_word_vectors(folder.config.words, names)
+    geometries['words'] = similarities(vectors)
+    if missing:
+      print(f'words without a vector: {", ".join(missing[:10])}')
+  if len(geometries) < 2:
+    return None
+  apart = distances(list(geometries.values()))
+  return DistanceView(tuple(geometries), apart.total, int(apart.shared.sum()))
+
+
+def _draw(
+  folder: Workdir,
+  concepts: Sequence[ConceptView],
+  views: Sequence[LayerView],
+  found: Found,
+  study: ConceptStudy,
+) -> None:
+  detectors = {layer.name: layer.detectors.unique for layer in found.layers}
+  shared = {
+    layer.name: concepts_of_filters(layer.best.filters, len(layer.thresholds.levels))
+    for layer in found.layers
+  }
+  drawn = {
+    'results': figures.results_by_category(views, concepts),
+    'detectors': figures.unique_detectors(detectors),
+    'shared_filters': figures.shared_filters(shared),
+    'map': figures.concept_map(views[-1], concepts) if views[-1].map is not None else None,
+    'filters_needed': figures.filters_needed(study.subsets, concepts) if study.subsets else None,
+    'distances': figures.embedding_distances(study.distances) if study.distances else None,
+  }
+  segmented = [view.name for view in views if view.task == SEGMENTATION]
+  if study.examples:
+    some = study.examples[:: max(1, len(study.examples) // DETECTED)][:DETECTED]
+    drawn['masks'] = figures.example_masks(some, study.pictures, concepts, segmented[-1])
+  for name, figure in drawn.items():
+    if figure is not None:
+      folder.write(f'{name}.png', png(figure))
