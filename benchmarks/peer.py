@@ -28,7 +28,11 @@ class Peer:
 
   def ask(self, x: np.ndarray, **request) -> float:
     """Seconds that the request took, measured in the other process."""
+    return self.reply(x, **request)['seconds']
+
+  def reply(self, x: np.ndarray, **request) -> dict[str, float]:
+    """All that the other process says of the request."""
     path = self.folder / 'x.npy'
     np.save(path, x)
     print(json.dumps({'x': str(path), **request}), file=self.process.stdin, flush=True)
-    return json.loads(self.process.stdout.readline())['seconds']
+    return json.loads(self.process.stdout.readline())

@@ -199,13 +199,14 @@ def _balanced(key: jax.Array, there: jax.Array, most: int) -> tuple[jax.Array, j
     most: of an even number at least as large as the count.
   """
   of_kinds, of_order = jax.random.split(key)
-  number = jnp.arange(len(there))
-  drawn = jax.random.bits(of_kinds, there.shape, jnp.uint32)
-  _, _, ranked = jax.lax.sort((~there, drawn, number), num_keys=2)  # Those with it come first.
-  having = there.sum()
-  half = jnp.minimum(having, len(there) - having)
+  drawn = jax.random.uniform(of_kinds, there.shape)  # XLA picks the largest floats fast, on a CPU.
+  at_most = most // 2
+  having, lacking = (
+    jax.lax.top_k(jnp.where(kind, drawn, -1), at_most)[1] for kind in (there, ~there)
+  )
+  half = jnp.minimum(there.sum(), (~there).sum())
   place = jnp.arange(most)
-  chosen = ranked[jnp.where(place < half, place, having + place - half)]
+  chosen = jnp.where(place < half, having[place % at_most], lacking[(place - half) % at_most])
   drawn = jax.random.uniform(of_order, (most,))
   order = jnp.argsort(jnp.where(place < 2 * half, drawn, jnp.inf))
   return chosen[order], 2 * half
