@@ -1,6 +1,6 @@
 """How well heatmaps cover what tells the classes apart, over the folds: table 1 of the paper."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,12 +37,12 @@ PAPER = {
 
 
 class Row(NamedTuple):
-  """A method's area under the IoU curve, in percent.
+  """A number of a method: its area under the IoU curve, in percent, or its correlation of parts.
 
   Attributes:
     name: of the method.
     title: what a figure calls it.
-    folds: mean over the images of each fold.
+    folds: mean over the images of each fold; NaN where no image has one.
     paper: the paper's mean and deviation, or None.
   """
 
@@ -60,28 +60,48 @@ class Row(NamedTuple):
     return float(np.std(self.folds))
 
 
+def rows_of(
+  values: np.ndarray,
+  folds: np.ndarray,
+  methods: Mapping[str, str],
+  paper: Mapping[str, tuple[float, float]],
+) -> list[Row]:
+  """The means of methods by fold, best first.
+
+  Args:
+    values: `[n, methods]`, of n images; NaN where an image has none.
+    folds: of each image.
+    methods: name -> what a figure calls it.
+    paper: name -> what the paper has.
+  """
+  rows = [
+    Row(
+      name,
+      title,
+      np.array([_mean(values[folds == fold, i]) for fold in np.unique(folds)]),
+      paper.get(name),
+    )
+    for i, (name, title) in enumerate(methods.items())
+  ]
+  return sorted(rows, key=lambda row: (np.isnan(row.mean), -row.mean))
+
+
+def _mean(values: np.ndarray) -> float:
+  known = values[np.isfinite(values)]
+  return float(known.mean()) if len(known) else np.nan
+
+
 def overlap(setting: Setting, known: Known, explained: Explained) -> list[Row]:
   """Writes `overlap.csv`, best first, and `overlap_images.csv`; nothing if there are no masks."""
   if setting.dataset.regions is None:
     return []
   views = Views(setting.dataset, setting.net, setting.config)
   stored = Results(setting.path / PART)
-  done = explained.outcome.done(*explained.outcome.status)
-  place = dict(zip(explained.names, explained.at, strict=True))
+  done, folds = explained.done(known)
   areas = np.array([_areas(stored, name, list(explained.methods), views) for name in done])
-  parts = known.folds[[place[name] for name in done]]
   paper = PAPER.get(setting.config.images.removeprefix('an8flower:'), {})
-  rows = [
-    Row(
-      method,
-      title,
-      100 * np.array([np.nanmean(areas[parts == fold, i]) for fold in np.unique(parts)]),
-      paper.get(method),
-    )
-    for i, (method, title) in enumerate(explained.methods.items())
-  ]
-  rows.sort(key=lambda row: -row.mean)
-  _write(setting, rows, done, parts, areas, list(explained.methods))
+  rows = rows_of(100 * areas, folds, explained.methods, paper)
+  _write(setting, rows, done, folds, areas, list(explained.methods))
   return rows
 
 
@@ -95,11 +115,11 @@ def _write(
   setting: Setting,
   rows: Sequence[Row],
   names: Sequence[str],
-  parts: np.ndarray,
+  folds: np.ndarray,
   areas: np.ndarray,
   methods: Sequence[str],
 ) -> None:
-  folds = [f'fold_{fold}' for fold in np.unique(parts)]
+  of_folds = [f'fold_{fold}' for fold in np.unique(folds)]
   table = [
     (
       row.name, f'{row.mean:.2f}', f'{row.deviation:.2f}',
@@ -108,10 +128,10 @@ def _write(
     )
     for row in rows
   ]  # fmt: skip
-  files.write_table(setting.path / 'overlap.csv', (*HEADER, *folds), table)
+  files.write_table(setting.path / 'overlap.csv', (*HEADER, *of_folds), table)
   of_images = (
     (name, int(fold), *(f'{area:.6g}' for area in found))
-    for name, fold, found in zip(names, parts, areas, strict=True)
+    for name, fold, found in zip(names, folds, areas, strict=True)
   )
   files.write_table(setting.path / 'overlap_images.csv', ('image', 'fold', *methods), of_images)
   print('area under the IoU curve, in percent')
