@@ -223,7 +223,7 @@ def parts(table: Sequence[tuple[str, float, float]]) -> Figure:
   with matplotlib.rc_context(STYLE):
     figure = _methods([(*row, None) for row in table], 'rank correlation of parts')
     (axes,) = figure.axes
-    axes.axvline(0, color=SOFT, linewidth=0.6, zorder=0)
+    axes.axvline(0, color=SOFT, linewidth=0.6, zorder=1)
     axes.set_xlim(right=1)
   return figure
 

@@ -39,12 +39,14 @@ def parts(setting: Setting, known: Known, explained: Explained) -> list[Row]:
     ]
   )
   rows = rows_of(found, folds, explained.methods, {})
-  table = [
-    (row.name, *(f'{value:.4f}' for value in (row.mean, row.deviation, *row.folds))) for row in rows
-  ]
+  table = [(row.name, *map(_digits, (row.mean, row.deviation, *row.folds))) for row in rows]
   header = (*HEADER, *(f'fold_{fold}' for fold in np.unique(folds)))
   files.write_table(setting.path / 'parts.csv', header, table)
   print('rank correlation of the evidence on the parts and what the network loses without each')
   shown = [(row.name, row.title, f'{row.mean:.2f}', f'{row.deviation:.2f}') for row in rows]
   print(format_table(('method', 'title', 'mean', 'deviation'), shown))
   return rows
+
+
+def _digits(value: float) -> str:
+  return '' if np.isnan(value) else f'{value:.4f}'

@@ -52,9 +52,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   known, responded = respond(setting)
   weights = select(setting, known)
   explained = explain(setting, known, weights)
-  outcomes = [responded, explained.outcome]
-  if dataset.parts:
-    outcomes.append(without_parts(setting, explained))
+  deleted = [without_parts(setting, explained)] if dataset.parts else []
   curves, ablated = ablate(setting, known, weights)
   features, interpreted = interpret(setting, known, weights, explained)
   if jax.process_index() == 0:
@@ -62,7 +60,8 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
     of_parts = parts(setting, known, explained) if dataset.parts else []
     show(setting, folder, known, weights, features, explained, curves, rows, of_parts)
     print(f'\nthe page is {folder.path / "relevant.html"}')
-  failed = sum(one.failed for one in (*outcomes, ablated, interpreted))
+  outcomes = responded, explained.outcome, *deleted, ablated, interpreted
+  failed = sum(one.failed for one in outcomes)
   if jax.process_index() == 0:
     means = [{'method': row.name, 'overlap': row.mean} for row in rows]
     summary = {'images': responded.asked, 'done': len(known.names), 'failed': failed}

@@ -115,7 +115,7 @@ class Deletions(NamedTuple):
     """`[M]`, of the image's heatmaps; see `perturb.evaluate.part_importance`."""
     count = len(heatmaps)
     scores, without = np.full(count, self.score), np.tile(self.without, (count, 1))
-    return part_importance(scores, without, heatmaps, self.parts).correlation
+    return part_importance(scores, without, heatmaps, [self.parts] * count).correlation
 
 
 class Block(NamedTuple):

@@ -27,7 +27,7 @@ class PlantedNet(Network):
 
 @functools.cache
 def planted_net(size: int = 8) -> Pretrained:
-  """For images of so many pixels. Filter k of `conv1` is colour k; class k is the brightest colour. Filters 3 to 5 are zero."""
+  """Filter k of `conv1` is colour k; class k is the brightest colour. Filters 3 to 5 are zero."""
   params = {
     'conv1': {'kernel': np.eye(3, 6, dtype=np.float32)[None, None], 'bias': np.zeros(6)},
     'fc': {'kernel': np.eye(6, 3, dtype=np.float32), 'bias': np.zeros(3)},
