@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 
 from perturb.base import Method
-from perturb.evaluate.deleted_parts import part_importance
+from perturb.evaluate.deleted_parts import Evidence, part_importance
 from perturb.evaluate.deletion import deletion_insertion
 from perturb.evaluate.localisation import heatmap_boxes
 from perturb.evaluate.localisation_scores import LEAST_IOU, best_threshold, localisation_ious
@@ -111,11 +111,12 @@ class Deletions(NamedTuple):
   without: np.ndarray
   parts: np.ndarray
 
-  def correlations(self, heatmaps: Sequence[np.ndarray]) -> np.ndarray:
+  def correlations(self, heatmaps: Sequence[np.ndarray], evidence: Evidence) -> np.ndarray:
     """`[M]`, of the image's heatmaps; see `perturb.evaluate.part_importance`."""
     count = len(heatmaps)
     scores, without = np.full(count, self.score), np.tile(self.without, (count, 1))
-    return part_importance(scores, without, heatmaps, [self.parts] * count).correlation
+    parts = [self.parts] * count
+    return part_importance(scores, without, heatmaps, parts, evidence=evidence).correlation
 
 
 class Block(NamedTuple):
@@ -240,11 +241,11 @@ def _overlap(block: Block) -> dict[str, np.ndarray]:
 
 
 def _parts(block: Block) -> dict[str, np.ndarray]:
-  found = [
-    one.correlations([heatmap])[0]
-    for one, heatmap in zip(block.deletions, block.heatmaps, strict=True)
-  ]
-  return {'parts': np.array(found, np.float32)}
+  def correlations(evidence: Evidence) -> np.ndarray:
+    pairs = zip(block.deletions, block.heatmaps, strict=True)
+    return np.array([one.correlations([heat], evidence)[0] for one, heat in pairs], np.float32)
+
+  return {'parts': correlations('sum'), 'parts_mean': correlations('mean')}
 
 
 def _deletion_step(asked: Asked) -> Step:
@@ -353,7 +354,14 @@ METRICS: dict[str, Metric] = {
       Curve('ious', 'Overlap with the object', 'threshold of the heatmap (%)', 'IoU', last=95),
     ),
   ),
-  'parts': Metric({'parts': Column('Parts', 'more', 'rank correlation ↑')}, _parts, parts=True),
+  'parts': Metric(
+    {
+      'parts': Column('Parts, sums', 'more', 'rank correlation ↑'),
+      'parts_mean': Column('Parts, means', 'more', 'rank correlation ↑'),
+    },
+    _parts,
+    parts=True,
+  ),
   'deletion': Metric(
     {
       'deletion': Column('Deletion', 'less', 'AUC ↓'),

@@ -37,9 +37,10 @@ def test_the_gradient_of_a_network_that_reads_one_part_ranks_the_parts(tmp_path)
   np.testing.assert_allclose([row.folds for row in rows], 1, rtol=1e-5)
   with open(tmp_path / 'parts.csv', newline='') as file:
     written = list(csv.reader(file))
-  assert written[0] == ['method', 'mean', 'deviation', 'fold_0', 'fold_1']
+  assert written[0] == ['method', 'evidence', 'mean', 'deviation', 'fold_0', 'fold_1']
+  numbers = '1.0000', '0.0000', '1.0000', '1.0000'
   assert sorted(written[1:]) == [
-    [method, '1.0000', '0.0000', '1.0000', '1.0000'] for method in methods
+    [method, evidence, *numbers] for method in methods for evidence in ('mean', 'sum')
   ]
 
 

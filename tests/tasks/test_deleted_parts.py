@@ -40,9 +40,9 @@ def run(monkeypatch, work, dataset=DATASET, **fields):
   return benchmark.run(config, str(work))
 
 
-def correlations(work, method):
+def correlations(work, method, column='parts'):
   with open(work / 'metrics.csv', newline='') as file:
-    return [float(r['parts'] or 'nan') for r in csv.DictReader(file) if r['method'] == method]
+    return [float(r[column] or 'nan') for r in csv.DictReader(file) if r['method'] == method]
 
 
 def test_a_heatmap_on_the_part_that_the_network_reads_is_right(monkeypatch, heatmaps, tmp_path):
@@ -51,6 +51,7 @@ def test_a_heatmap_on_the_part_that_the_network_reads_is_right(monkeypatch, heat
   assert run(monkeypatch, work, heatmaps=heatmaps) == 0
   np.testing.assert_allclose(correlations(work, 'right'), [1, 1, np.nan], rtol=1e-5)
   np.testing.assert_allclose(correlations(work, 'wrong'), [-0.5, -1, np.nan], rtol=1e-5)
+  np.testing.assert_allclose(correlations(work, 'wrong', 'parts_mean')[:2], [-0.5, -1], rtol=1e-5)
   without = Results(work / FOLDER)
   assert len(without) == 4 + 3 + 2
   scores = {name: without.field(name, 'score') for name in without.names}
