@@ -41,8 +41,8 @@ def get_config() -> ml_collections.ConfigDict:
   # or .png for each picture.
   config.heatmaps = ''
   config.baselines = ('centre', 'noise')  # Heatmaps that look at nothing.
-  # 'pointing', 'localisation', 'overlap', 'deletion', 'box_occlusion', 'class_sensitivity',
-  # 'sanity'; see docs/benchmarks.md.
+  # 'pointing', 'localisation', 'overlap', 'parts', 'deletion', 'box_occlusion',
+  # 'class_sensitivity', 'sanity'; see docs/benchmarks.md.
   config.metrics = ('pointing', 'localisation', 'overlap', 'deletion', 'class_sensitivity')
   add_metrics(config)
   common.add_run(config)

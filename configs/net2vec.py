@@ -15,7 +15,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.scenes = scenes.get_config()
   del config.scenes['task']
   common.add_network(config)
-  config.layers = ('blocks.2', 'blocks.5', 'blocks.10', 'head')  # From the first to the last.
+  config.layers = ('blocks.2', 'blocks.4', 'blocks.10', 'head')  # From the first to the last.
 
   # When a filter is active.
   config.tau = 0.005  # The share of all its activations that exceeds its threshold.

@@ -12,7 +12,7 @@ from absl import flags
 from ml_collections import config_flags
 import pytest
 
-from concepts.tasks import ablate, overlap, select, show
+from concepts.tasks import ablate, overlap, parts, select, show
 from concepts.tasks.registry import TASKS as CONCEPTS
 from launch.sweep import jobs_of
 from perturb import METHODS
@@ -297,6 +297,7 @@ TABLES = {  # File and tasks, as docs/tables.md names them -> the columns.
   'ablation.csv of relevant': ablate.HEADER,
   'overlap.csv of relevant': overlap.HEADER,
   'overlap_images.csv of relevant': overlap.IMAGES,
+  'parts.csv of relevant': parts.HEADER,
 }
 
 

@@ -92,7 +92,7 @@ def results_by_category(layers: Sequence[LayerView], concepts: Sequence[ConceptV
         _category_lines(axes, np.arange(len(of_task)), found, concepts)
         axes.set_xticks(range(len(of_task)), [layer.name for layer in of_task])
         axes.set_xlim(-0.3, len(of_task) - 0.7)
-        _slanted(axes, [layer.name for layer in of_task])
+        _slanted(axes, [layer.name if task == tasks[-1] else '' for layer in of_task])
       left.set_ylabel(f'{METRICS[task]}, {task}', fontsize=7)
     panels[0, 0].set_title('combination of filters', fontsize=7, pad=4)
     panels[0, 1].set_title('best single filter', fontsize=7, pad=4)

@@ -199,23 +199,51 @@ def overlap(table: Sequence[tuple[str, float, float, tuple[float, float] | None]
   if not table:
     raise UserError('overlap: the table has no rows; give at least one method')
   with matplotlib.rc_context(STYLE):
-    figure = Figure(figsize=(3.0, 0.5 + 0.27 * len(table)))
-    axes = figure.add_subplot()
-    for row, (_, mean, deviation, paper) in enumerate(table):
-      _dot(axes, row - 0.14 * (paper is not None), mean, deviation, KEPT, 'o', KEPT)
-      if paper is not None:
-        _dot(axes, row + 0.2, *paper, REMOVED, 'D', 'white')
+    figure = _methods(table, 'area under the IoU curve (%)')
+    (axes,) = figure.axes
     axes.plot([], [], 'o', color=KEPT, markersize=3.4, label='here')
     if any(paper is not None for *_, paper in table):
       axes.plot([], [], 'D', color=REMOVED, mfc='white', markersize=3, label='paper')
-    axes.set_yticks(range(len(table)), [name for name, *_ in table])
-    axes.set_ylim(len(table) - 0.4, -0.6)
     axes.set_xlim(left=0)
-    axes.grid(axis='x', linewidth=0.3, color='#dee2e6')
-    axes.set_axisbelow(True)
-    axes.set_xlabel('area under the IoU curve (%)', fontsize=7, labelpad=1.5)
     axes.legend(frameon=False, fontsize=6.5, loc='upper left', bbox_to_anchor=(1, 1.02))
-    tidy(axes)
+  return figure
+
+
+def parts(table: Sequence[tuple[str, float, float]]) -> Figure:
+  """How far each method ranks the parts of an image as the network does.
+
+  Args:
+    table: rows of `Study.parts`, from above.
+
+  Raises:
+    UserError: where there are no rows.
+  """
+  if not table:
+    raise UserError('parts: the table has no rows; give at least one method')
+  with matplotlib.rc_context(STYLE):
+    figure = _methods([(*row, None) for row in table], 'rank correlation of parts')
+    (axes,) = figure.axes
+    axes.axvline(0, color=SOFT, linewidth=0.6, zorder=1)
+    axes.set_xlim(right=1)
+  return figure
+
+
+def _methods(
+  table: Sequence[tuple[str, float, float, tuple[float, float] | None]], label: str
+) -> Figure:
+  """A row for each method: its mean with its deviation, and the paper's."""
+  figure = Figure(figsize=(3.0, 0.5 + 0.27 * len(table)))
+  axes = figure.add_subplot()
+  for row, (_, mean, deviation, paper) in enumerate(table):
+    _dot(axes, row - 0.14 * (paper is not None), mean, deviation, KEPT, 'o', KEPT)
+    if paper is not None:
+      _dot(axes, row + 0.2, *paper, REMOVED, 'D', 'white')
+  axes.set_yticks(range(len(table)), [name for name, *_ in table])
+  axes.set_ylim(len(table) - 0.4, -0.6)
+  axes.grid(axis='x', linewidth=0.3, color='#dee2e6')
+  axes.set_axisbelow(True)
+  axes.set_xlabel(label, fontsize=7, labelpad=1.5)
+  tidy(axes)
   return figure
 
 

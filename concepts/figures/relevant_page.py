@@ -146,5 +146,8 @@ def relevant_page(study: Study) -> str:
     'images': [_image(view) for view in study.images],
     'curves': [_curve(curve) for curve in study.curves],
     'table': [_method(*row) for row in study.table],
+    'parts': {
+      printable(name): [_number(mean), _number(deviation)] for name, mean, deviation in study.parts
+    },
   }
   return filled('concepts.figures', 'relevant.html', data)

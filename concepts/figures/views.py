@@ -110,6 +110,8 @@ class Study:
     curves: of the ablation; may be empty.
     table: of the methods' overlap with the mask: (method, mean, deviation over the folds, the
       paper's mean and deviation or None), in percent, best first; may be empty.
+    parts: of the methods' rank correlations of mean evidence and importance over the parts of an
+      image: (method, mean, deviation over the folds), best first; may be empty.
   """
 
   title: str
@@ -119,3 +121,4 @@ class Study:
   images: Sequence[ImageView]
   curves: Sequence[Curve] = ()
   table: Sequence[tuple[str, float, float, tuple[float, float] | None]] = ()
+  parts: Sequence[tuple[str, float, float]] = ()

@@ -53,6 +53,13 @@ class Explained(NamedTuple):
   methods: dict[str, str]
   outcome: Outcome
 
+  def done(self, known: Known) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """(the images of which every method has a heatmap, the fold of each, the label of each)."""
+    names = self.outcome.done(*self.outcome.status)
+    place = dict(zip(self.names, self.at, strict=True))
+    at = [place[name] for name in names]
+    return names, known.folds[at], known.labels[at]
+
   def on_page(self, known: Known, count: int) -> list[int]:
     """Which of them a page shows: at most so many, one of each class after the other."""
     done = set(self.outcome.done('', OURS))

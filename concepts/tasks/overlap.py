@@ -1,6 +1,6 @@
 """How well heatmaps cover what tells the classes apart, over the folds: table 1 of the paper."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import sys
 from typing import NamedTuple
 
@@ -39,12 +39,12 @@ PAPER = {
 
 
 class Row(NamedTuple):
-  """A method's area under the IoU curve, in percent.
+  """A number of a method: its area under the IoU curve, in percent, or its correlation of parts.
 
   Attributes:
     name: of the method.
     title: what a figure calls it.
-    folds: mean over the images of each fold.
+    folds: mean over the images of each fold; NaN where no image has one.
     paper: the paper's mean and deviation, or None.
   """
 
@@ -62,6 +62,42 @@ class Row(NamedTuple):
     return float(np.std(self.folds))
 
 
+def rows_of(
+  values: np.ndarray,
+  folds: np.ndarray,
+  labels: np.ndarray,
+  methods: Mapping[str, str],
+  paper: Mapping[str, tuple[float, float]],
+) -> list[Row]:
+  """The means of methods by fold, best first.
+
+  Args:
+    values: `[n, methods]`, of n images; NaN where an image has none.
+    folds: of each image.
+    labels: of each image; the mean of a fold is one over its classes' means, since there need not
+      be as many images of each.
+    methods: name -> what a figure calls it.
+    paper: name -> what the paper has.
+  """
+  rows = [
+    Row(
+      name,
+      title,
+      np.array([_mean(values[folds == one, i], labels[folds == one]) for one in np.unique(folds)]),
+      paper.get(name),
+    )
+    for i, (name, title) in enumerate(methods.items())
+  ]
+  return sorted(rows, key=lambda row: (np.isnan(row.mean), -row.mean))
+
+
+def _mean(values: np.ndarray, labels: np.ndarray) -> float:
+  known = np.isfinite(values)
+  classes = np.unique(labels[known])
+  means = [values[known & (labels == one)].mean() for one in classes]
+  return float(np.mean(means)) if means else np.nan
+
+
 def overlap(setting: Setting, known: Known, explained: Explained) -> tuple[list[Row], int]:
   """Writes `overlap.csv`, best first, and `overlap_images.csv`; nothing if there are no masks.
 
@@ -72,37 +108,16 @@ def overlap(setting: Setting, known: Known, explained: Explained) -> tuple[list[
     return [], 0
   views = Views(setting.dataset, setting.net, setting.config)
   stored = Results(setting.path / PART)
-  done = explained.outcome.done(*explained.outcome.status)
-  place = dict(zip(explained.names, explained.at, strict=True))
+  done, folds, labels = explained.done(known)
   areas = np.array([_areas(stored, name, list(explained.methods), views) for name in done])
   for _, _, reason in views.problems:
     print(f'error: {reason}', file=sys.stderr)
-  parts = known.folds[[place[name] for name in done]]
-  labels = known.labels[[place[name] for name in done]]
   paper = PAPER.get(setting.config.images.removeprefix('an8flower:'), {})
-  folds = np.unique(parts)
-  rows = [
-    Row(
-      method,
-      title,
-      100 * np.array([_mean(areas[parts == fold, i], labels[parts == fold]) for fold in folds]),
-      paper.get(method),
-    )
-    for i, (method, title) in enumerate(explained.methods.items())
-  ]
-  rows.sort(key=lambda row: -row.mean)
+  rows = rows_of(100 * areas, folds, labels, explained.methods, paper)
   classes = [setting.net.class_name(int(label)) for label in labels]
-  _write(
-    setting, rows, list(zip(done, parts, classes, strict=True)), areas, list(explained.methods)
-  )
+  images = list(zip(done, folds.tolist(), classes, strict=True))
+  _write(setting, rows, images, areas, list(explained.methods))
   return rows, len(views.problems)
-
-
-def _mean(areas: np.ndarray, labels: np.ndarray) -> float:
-  """The mean over the classes of their means: there need not be as many images of each."""
-  known = ~np.isnan(areas)
-  classes = np.unique(labels[known])
-  return float(np.mean([areas[known & (labels == one)].mean() for one in classes]))
 
 
 def _areas(stored: Results, name: str, methods: Sequence[str], views: Views) -> list[float]:
@@ -120,7 +135,7 @@ def _write(
   areas: np.ndarray,
   methods: Sequence[str],
 ) -> None:
-  folds = [f'fold_{fold}' for fold in sorted({fold for _, fold, _ in images})]
+  of_folds = [f'fold_{fold}' for fold in sorted({fold for _, fold, _ in images})]
   table = [
     (
       row.name, f'{row.mean:.2f}', f'{row.deviation:.2f}',
@@ -129,9 +144,9 @@ def _write(
     )
     for row in rows
   ]  # fmt: skip
-  files.write_table(setting.path / 'overlap.csv', (*HEADER, *folds), table)
+  files.write_table(setting.path / 'overlap.csv', (*HEADER, *of_folds), table)
   of_images = (
-    (name, int(fold), label, *(f'{area:.6g}' for area in found))
+    (name, fold, label, *(f'{area:.6g}' for area in found))
     for (name, fold, label), found in zip(images, areas, strict=True)
   )
   files.write_table(setting.path / 'overlap_images.csv', (*IMAGES, *methods), of_images)

@@ -10,6 +10,7 @@ from concepts.tasks.ablate import ablate
 from concepts.tasks.explain import PART, explain
 from concepts.tasks.interpret import interpret
 from concepts.tasks.overlap import overlap
+from concepts.tasks.parts import parts, without_parts
 from concepts.tasks.respond import respond
 from concepts.tasks.select import select
 from concepts.tasks.setting import Setting
@@ -33,9 +34,10 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
 
   The workdir gets `responses/`, `explanations/`, `ablation/` and `patches/`, each with the results
   of a run over the images (see `perturb.Results`); `weights.csv`, a row for each feature of each
-  class, and `lasso.csv`, a row for each regression; `classes.csv`, `overlap.csv`, `ablation.csv`;
-  the figures `average_images.png`, `explanations.png`, `ablation.png`, `overlap.png`; and the page
-  `relevant.html`. A network that was trained for it is in `training/network`.
+  class, and `lasso.csv`, a row for each regression; `classes.csv`, `overlap.csv`, `parts.csv`,
+  `ablation.csv`; the figures `average_images.png`, `explanations.png`, `ablation.png`,
+  `overlap.png`, `parts.png`; and the page `relevant.html`. A network that was trained for it is in
+  `training/network`.
 
   Source: Oramas, Wang and Tuytelaars, "Visual Explanation by Interpretation: Improving Visual
   Feedback Capabilities of Deep Neural Networks", ICLR 2019.
@@ -50,12 +52,15 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   known, responded = respond(setting)
   weights = select(setting, known)
   explained = explain(setting, known, weights)
+  deleted = [without_parts(setting, explained)] if dataset.parts else []
   curves, ablated = ablate(setting, known, weights)
   features, interpreted = interpret(setting, known, weights, explained)
-  failed = sum(one.failed for one in (responded, explained.outcome, ablated, interpreted))
+  outcomes = responded, explained.outcome, *deleted, ablated, interpreted
+  failed = sum(one.failed for one in outcomes)
   if jax.process_index() == 0:
     rows, unread = overlap(setting, known, explained)
-    show(setting, folder, known, weights, features, explained, curves, rows)
+    of_parts = parts(setting, known, explained) if dataset.parts else []
+    show(setting, folder, known, weights, features, explained, curves, rows, of_parts)
     print(f'\nthe page is {folder.path / "relevant.html"}')
     failed += unread
     means = [{'method': row.name, 'overlap': row.mean} for row in rows]

@@ -34,11 +34,13 @@ def show(
   explained: Explained,
   curves: Sequence[Curve],
   rows: Sequence[Row],
+  of_parts: Sequence[Row],
 ) -> None:
   """Writes `relevant.html`, `classes.csv` and the figures."""
   classes = _classes(setting, known, weights)
   images = _images(setting, known, explained)
   table = [(row.title, row.mean, row.deviation, row.paper) for row in rows]
+  parts = [(row.title, row.mean, row.deviation) for row in of_parts]
   study = Study(
     title=f'{setting.config.images} · {type(setting.net.network).__name__}',
     made=_made(setting, known, weights),
@@ -47,6 +49,7 @@ def show(
     images=images,
     curves=curves,
     table=table,
+    parts=parts,
   )
   folder.write('relevant.html', relevant_page(study))
   _write_classes(folder, known, weights, classes)
@@ -55,6 +58,7 @@ def show(
     'explanations': figures.explanations(images[:IN_FIGURE], features) if images else None,
     'ablation': figures.ablation(curves) if curves else None,
     'overlap': figures.overlap(table) if table else None,
+    'parts': figures.parts(parts) if parts else None,
   }
   for name, figure in drawn.items():
     if figure is not None:

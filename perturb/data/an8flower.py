@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from perturb.data.flower_parts import PARTS
 from perturb.data.flower_pictures import (
   CROPS,
   ROTATIONS,
@@ -27,11 +28,12 @@ from perturb.data.flower_pictures import (
 )
 from perturb.data.images import Source, is_hidden, may_be_picture, open_picture, png_file
 from perturb.data.names import harmless, unique_names
-from perturb.data.records import Dataset, Record
+from perturb.data.records import Dataset, Parts, Record
 from perturb.data.regions import Region, masked_region, region_of_mask
 from perturb.errors import UserError, did_you_mean
 
 MASKS = '_MASK'  # What the name of the folder of the masks ends with.
+WITHOUT = 64  # Frames without a part that are kept: the 25 pictures of a frame take up to 7.
 
 
 class Item(NamedTuple):
@@ -68,6 +70,7 @@ def open_an8flower(name: str) -> Dataset:
 
   `groups` are the viewpoints: the 25 pictures of a frame are nearly the same, and those of one
   viewpoint in several classes differ in nothing but the class. A split that parts them would leak.
+  What is rendered is also there without each of its parts.
 
   Args:
     name: one of `VARIANTS`, which is rendered when it is read, with a plain background; or a folder
@@ -103,11 +106,26 @@ def _rendered(variant: str) -> Dataset:
   def frame(label: int, viewpoint: int) -> Rendered:
     return render_whole(variant, classes[label], viewpoint)
 
+  @functools.lru_cache(maxsize=WITHOUT)
+  def frame_without(label: int, viewpoint: int, part: str) -> Rendered:
+    return render_whole(variant, classes[label], viewpoint, without=[part])
+
   def seen(index: int) -> Rendered:
     item = items[index]
     with lock:
       whole = frame(item.label, item.viewpoint)
     return view(whole, item.crop, item.rotation)
+
+  def parts(index: int) -> Parts:
+    item, shown = items[index], seen(index)
+    names = tuple(PARTS[i - 1] for i in np.unique(shown.parts) if i)
+
+    def without(part: int) -> np.ndarray:
+      with lock:
+        whole = frame_without(item.label, item.viewpoint, names[part])
+      return view(whole, item.crop, item.rotation).picture
+
+    return Parts(names, np.stack([shown.mask(name) for name in names]), without)
 
   def read(index: int) -> Record:
     return Record(png_file(seen(index).picture), items[index].label)
@@ -118,7 +136,7 @@ def _rendered(variant: str) -> Dataset:
 
   sources = [Source(item.name, f'an8flower:{variant} {item.name}') for item in items]
   groups = tuple(item.viewpoint for item in items)
-  return Dataset(sources, read, classes, regions=region, groups=groups)
+  return Dataset(sources, read, classes, regions=region, groups=groups, parts=parts)
 
 
 class _File(NamedTuple):

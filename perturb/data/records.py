@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 import dataclasses
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from perturb.data.images import File, Source, open_picture, picture_size
@@ -18,6 +19,20 @@ class Record(NamedTuple):
   label: int | None
 
 
+class Parts(NamedTuple):
+  """The P parts that a picture shows, and the pictures that it would be without each.
+
+  Attributes:
+    names: of each.
+    masks: bool `[P, H, W]`, the pixels of the upright picture that show each.
+    without: index of a part -> uint8 `[H, W, 3]`, the picture without it; made when asked for.
+  """
+
+  names: tuple[str, ...]
+  masks: np.ndarray
+  without: Callable[[int], np.ndarray]
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
   """Pictures by index.
@@ -30,6 +45,8 @@ class Dataset:
     regions: index -> where the class of an item is in its upright picture; None if no item is
       annotated. It raises `ImageError`, or what its library raises.
     groups: of each item, which group of near-duplicates it belongs to; a split keeps them together.
+    parts: index -> the parts that the picture of an item shows; None if no picture can be had
+      without one.
   """
 
   sources: Sequence[Source]
@@ -38,6 +55,7 @@ class Dataset:
   problems: tuple[str, ...] = ()
   regions: Callable[[int], Region] | None = None
   groups: tuple[int, ...] | None = None
+  parts: Callable[[int], Parts] | None = None
 
   def record(self, index: int) -> Record:
     """What is stored of a picture.
@@ -88,13 +106,14 @@ class Dataset:
 
   def take(self, indices: Sequence[int]) -> 'Dataset':
     """Some of its items, in this order."""
-    regions, groups = self.regions, self.groups
+    regions, groups, parts = self.regions, self.groups, self.parts
     return dataclasses.replace(
       self,
       sources=[self.sources[i] for i in indices],
       read=lambda i: self.read(indices[i]),
       regions=None if regions is None else lambda i: regions(indices[i]),
       groups=None if groups is None else tuple(groups[i] for i in indices),
+      parts=None if parts is None else lambda i: parts(indices[i]),
     )
 
   def unreadable(self, index: int, error: Exception) -> ImageError:

@@ -1,13 +1,15 @@
 """Whether an explanation ranks the parts of an object as the network does."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from perturb.errors import UserError
+from perturb.errors import UserError, check_choice
 from perturb.evaluate.agreement import rank_correlation
 from perturb.evaluate.annotated import Batch, Maps, batch_of, check_counts, heatmap_of, resized
+
+Evidence = Literal['sum', 'mean']  # Of a heatmap over the pixels of a part.
 
 
 class PartImportance(NamedTuple):
@@ -15,7 +17,7 @@ class PartImportance(NamedTuple):
 
   Attributes:
     network: `[B, P]`: what the score of the class loses when a part is not there.
-    explanation: `[B, P]`: the sum of the heatmap over the part's pixels.
+    explanation: `[B, P]`: the sum, or the mean, of the heatmap over the part's pixels.
     correlation: `[B]`, in [-1, 1]: Spearman's rank correlation of the two over the parts of a
       picture; NaN if either is the same for all of them, or of fewer than two.
   """
@@ -26,7 +28,12 @@ class PartImportance(NamedTuple):
 
 
 def part_importance(
-  scores: ArrayLike, without: ArrayLike, heatmaps: Maps, parts: Maps
+  scores: ArrayLike,
+  without: ArrayLike,
+  heatmaps: Maps,
+  parts: Maps,
+  *,
+  evidence: Evidence = 'sum',
 ) -> PartImportance:
   """The importance of each part: to the network, and by an explanation.
 
@@ -41,10 +48,13 @@ def part_importance(
     heatmaps: `[B, h, w]`, one `[h, w]`, or B of any sizes, large where the evidence is; one that is
       constant, or not finite somewhere, says nothing: NaN.
     parts: int `[B, H, W]`, one `[H, W]`, or B of any sizes: which part a pixel shows, 1 to P, or 0.
+    evidence: 'sum', as in FunnyBirds, which the size of a part alone makes larger; 'mean', by which
+      a heatmap that looks at nothing ranks nothing.
 
   Raises:
     UserError: for other counts, axes or types, and a part that `without` does not have.
   """
+  check_choice('evidence', evidence, get_args(Evidence))
   whole, deleted = np.asarray(scores, float), np.asarray(without, float)
   if whole.ndim != 1 or deleted.ndim != 2:
     raise UserError(
@@ -60,7 +70,8 @@ def part_importance(
     network[i, counts == 0] = np.nan
     if heatmap is not None:
       sums = np.bincount(pixels.ravel(), heatmap.ravel(), 1 + len(counts))[1:]
-      explanation[i] = np.where(counts > 0, sums, np.nan)
+      found = sums if evidence == 'sum' else sums / np.maximum(counts, 1)
+      explanation[i] = np.where(counts > 0, found, np.nan)
   return PartImportance(network, explanation, _correlations(network, explanation))
 
 

@@ -41,6 +41,7 @@ from perturb.tasks.adopted import (
   check_origins,
 )
 from perturb.tasks.checks import FREE, check_least, check_methods, check_run
+from perturb.tasks.deleted_parts import delete_parts, parts_of
 from perturb.tasks.measure import measure
 from perturb.tasks.metric_tables import draw, tabulate
 from perturb.tasks.metrics import METRICS, Asked
@@ -156,8 +157,9 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
 
   The workdir gets what every run gets, with the heatmaps of each method and what the network says
   of them in subgroups; `metrics.csv`, the numbers of each image; `benchmark.csv`, `.md` and `.png`,
-  the means with intervals; `differences.csv`, paired, between methods; the curves as figures. What
-  it holds is not computed again: methods, metrics and images can be added.
+  the means with intervals; `differences.csv`, paired, between methods; the curves as figures; and,
+  for the metric of parts, what the network says without each in `parts/`. What it holds is not
+  computed again: methods, metrics and images can be added.
   """
   adopted = adopted_heatmaps(config.heatmaps)
   _check(config, adopted)
@@ -169,6 +171,9 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
         f'config.metrics: {without[0]!r} needs to know where the objects are, and config.images '
         f'{config.images!r} does not say; see docs/benchmarks.md for datasets that do'
       )
+  of_parts = any(METRICS[name].parts for name in config.metrics)
+  if of_parts:
+    parts_of(dataset, config)
   plan = _plan(net, dataset, config, adopted)
   free = (*FREE, 'methods', 'metrics', 'baselines', 'heatmaps', *OF_TABLES)
   folder = Workdir(workdir, config, [RESULTS, heatmap_files.FOLDER], free=free)
@@ -177,6 +182,10 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   unusable = _adopt(folder, plan.experiment, dataset, adopted) if adopted else {}
   outcome = Run(plan.experiment, dataset, config, folder.path)()
   names, rows = outcome.done(), list[dict[str, Any]]()
+  if names and of_parts:
+    targets = dict(Results(folder.path).columns(names, ['target']))
+    deleted = delete_parts(net, dataset, targets, config, folder.path)
+    outcome = outcome._replace(failed=outcome.failed + deleted.failed)
   if names and jax.process_index() == 0:
     stored = Results(folder.path)
     rows = write_scores(net, folder, names, stored)

@@ -12,6 +12,7 @@ from perturb.data.datasets import Dataset
 from perturb.nets import Pretrained
 from perturb.store.arrays import DONE, Group
 from perturb.store.results import Results
+from perturb.tasks.deleted_parts import DeletedParts
 from perturb.tasks.metrics import METRICS, Asked, Block
 from perturb.tasks.views import Views
 
@@ -60,12 +61,15 @@ def measure(
   """
   views = Views(dataset, net, config)
   annotated = any(METRICS[metric].annotated for metric in config.metrics)
+  of_parts = any(METRICS[metric].parts for metric in config.metrics)
+  deleted = DeletedParts(stored, dataset, net, config) if of_parts else None
   order = {name: i for i, name in enumerate(names)}
   found = dict[tuple[str, str], dict[str, np.ndarray]]()
   for group, rows in stored.blocks(names, AT_ONCE):
     at = [order[name] for name in rows.values()]
     known = group.read('rank', list(rows)) <= (config.top or np.inf)
     seen = [views.of(name) for name in rows.values()] if annotated else []
+    deletions = [deleted.of(name) for name in rows.values()] if deleted else []
     marked = np.array([view.mask.any() for view in seen])
     for one in asked:
       heatmaps = group.read(one.source, list(rows))
@@ -74,7 +78,7 @@ def measure(
         fields, has = _fields(group, metric, one, list(rows))
         if fields is None:
           continue
-        numbers = METRICS[metric].numbers(Block(heatmaps, seen, fields, config))
+        numbers = METRICS[metric].numbers(Block(heatmaps, seen, deletions, fields, config))
         has = has & marked if METRICS[metric].annotated else has
         into = found.setdefault((metric, one.name), {})
         for name, values in numbers.items():

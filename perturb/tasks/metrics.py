@@ -9,6 +9,7 @@ import ml_collections
 import numpy as np
 
 from perturb.base import Method
+from perturb.evaluate.deleted_parts import Evidence, part_importance
 from perturb.evaluate.deletion import deletion_insertion
 from perturb.evaluate.localisation import heatmap_boxes
 from perturb.evaluate.localisation_scores import LEAST_IOU, best_threshold, localisation_ious
@@ -97,18 +98,41 @@ class View(NamedTuple):
   scale: float
 
 
+class Deletions(NamedTuple):
+  """What the network says of an image, and of it without each of its P parts.
+
+  Attributes:
+    score: of the class explained.
+    without: `[P]`, of that class without each part; NaN where that is not known.
+    parts: int `[H, W]`, as it is compared with a heatmap: 1 + the part that a pixel shows, or 0.
+  """
+
+  score: float
+  without: np.ndarray
+  parts: np.ndarray
+
+  def correlations(self, heatmaps: Sequence[np.ndarray], evidence: Evidence) -> np.ndarray:
+    """`[M]`, of the image's heatmaps; see `perturb.evaluate.part_importance`."""
+    count = len(heatmaps)
+    scores, without = np.full(count, self.score), np.tile(self.without, (count, 1))
+    parts = [self.parts] * count
+    return part_importance(scores, without, heatmaps, parts, evidence=evidence).correlation
+
+
 class Block(NamedTuple):
   """What a metric is given of some images, of one method.
 
   Attributes:
     heatmaps: `[n, H, W]`.
     views: of each, if the dataset is annotated.
+    deletions: of each, if the metric is of parts.
     fields: what the metric's step has stored of each: name -> `[n, ...]`.
     config: of the run.
   """
 
   heatmaps: np.ndarray
   views: Sequence[View]
+  deletions: Sequence[Deletions]
   fields: Mapping[str, np.ndarray]
   config: ml_collections.ConfigDict
 
@@ -122,6 +146,7 @@ class Metric(NamedTuple):
     step: what asks the network, and what it stores; None where the heatmap says all. It gives None
       for a method that cannot be measured by it.
     annotated: whether it needs to know where the object is.
+    parts: whether it needs what the network says of the picture without each of its parts.
     finish: from the numbers of all images, and which half chooses what is chosen (bool `[N]`), to
       the columns, `[N]` each; NaN where an image has none.
     curves: those of its numbers that are curves.
@@ -131,6 +156,7 @@ class Metric(NamedTuple):
   numbers: Callable[[Block], dict[str, np.ndarray]]
   step: Callable[[Asked], Step | None] | None = None
   annotated: bool = False
+  parts: bool = False
   finish: Callable[[dict[str, np.ndarray], np.ndarray], dict[str, np.ndarray]] = lambda n, _: n
   curves: tuple[Curve, ...] = ()
 
@@ -212,6 +238,14 @@ def _overlap(block: Block) -> dict[str, np.ndarray]:
     'relevance_rank': relevance_rank(block.heatmaps, masks),
     'ious': curves.ious,
   }
+
+
+def _parts(block: Block) -> dict[str, np.ndarray]:
+  def correlations(evidence: Evidence) -> np.ndarray:
+    pairs = zip(block.deletions, block.heatmaps, strict=True)
+    return np.array([one.correlations([heat], evidence)[0] for one, heat in pairs], np.float32)
+
+  return {'parts': correlations('sum'), 'parts_mean': correlations('mean')}
 
 
 def _deletion_step(asked: Asked) -> Step:
@@ -319,6 +353,14 @@ METRICS: dict[str, Metric] = {
     curves=(
       Curve('ious', 'Overlap with the object', 'threshold of the heatmap (%)', 'IoU', last=95),
     ),
+  ),
+  'parts': Metric(
+    {
+      'parts': Column('Parts, sums', 'more', 'rank correlation ↑'),
+      'parts_mean': Column('Parts, means', 'more', 'rank correlation ↑'),
+    },
+    _parts,
+    parts=True,
   ),
   'deletion': Metric(
     {

@@ -50,3 +50,13 @@ class Views:
     scale = place_fitted(*region.size, **self._fit).scaled[0] / region.size[0]
     fitted = fitted_mask(mask, **self._fit)
     return View(fitted, boxes[:, _ROWS_FIRST], region.difficult, scale)
+
+  def parts(self, masks: np.ndarray) -> np.ndarray:
+    """Which part each pixel shows: 1 + its index, or 0.
+
+    Args:
+      masks: bool `[P, H, W]`, the parts of a picture.
+    """
+    if not keeps_all(*masks.shape[:0:-1], **self._fit):
+      masks = np.stack([fitted_mask(mask, **self._fit) for mask in masks])
+    return np.max(masks * np.arange(1, 1 + len(masks))[:, None, None], axis=0)

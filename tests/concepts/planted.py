@@ -7,15 +7,15 @@ import numpy as np
 from PIL import Image
 
 from concepts.probe import Concept, Labels, Probe
-from perturb.data.images import Source
-from perturb.data.records import Dataset, Record
+from perturb.data.images import Source, png_file
+from perturb.data.records import Dataset, Parts, Record
 from perturb.nets import PREPROCESSINGS, Pretrained
 from perturb.nets.layers import Conv, Dense, GlobalMean, Relu
 from perturb.nets.network import Layers, Network
 
 
 class PlantedNet(Network):
-  """Images of 8 x 8 pixels; filters 0 to 2 carry the classes, filters 3 to 5 nothing."""
+  """Filters 0 to 2 carry the classes, filters 3 to 5 nothing."""
 
   classes: int = 3
 
@@ -29,7 +29,7 @@ class PlantedNet(Network):
 
 
 @functools.cache
-def planted_net() -> Pretrained:
+def planted_net(size: int = 8) -> Pretrained:
   """Filter k of `conv1` is colour k; class k is the brightest colour. Filters 3 to 5 are zero."""
   params = {
     'conv1': {'kernel': np.eye(3, 6, dtype=np.float32)[None, None], 'bias': np.zeros(6)},
@@ -38,7 +38,7 @@ def planted_net() -> Pretrained:
   return Pretrained(
     network=PlantedNet(),
     variables={'params': {k: {n: np.float32(w) for n, w in v.items()} for k, v in params.items()}},
-    size=8,
+    size=size,
     preprocessing=PREPROCESSINGS['unit'],
     class_names=('red', 'green', 'blue'),
   )
@@ -83,3 +83,41 @@ def planted_probe() -> Probe:
     (SIDE, SIDE),
     lambda i: Labels({'color': maps[i : i + 1]}, {'scene': (4,) if i == 11 else ()}),
   )
+
+
+# Rows and columns of each part, and its colour. The last one is cut off where the middle is kept.
+PARTS = {
+  'red': (slice(1, 5), slice(10, 22), 0),
+  'green': (slice(6, 9), slice(10, 18), 1),
+  'blue': (slice(10, 13), slice(10, 16), 2),
+  'outside': (slice(0, 16), slice(0, 6), 1),
+}
+
+
+def part_masks(names: tuple[str, ...]) -> np.ndarray:
+  """bool `[P, 16, 32]`."""
+  masks = np.zeros((len(names), 16, 32), bool)
+  for mask, name in zip(masks, names, strict=True):
+    mask[PARTS[name][:2]] = True
+  return masks
+
+
+def planted_parts(*shown: tuple[str, ...]) -> Dataset:
+  """Black pictures of 16 rows and 32 columns, `image_0` and so on, that show some of `PARTS`."""
+
+  def painted(names: tuple[str, ...]) -> np.ndarray:
+    picture = np.zeros((16, 32, 3), np.uint8)
+    for name in names:
+      picture[PARTS[name]] = 255
+    return picture
+
+  def parts(index: int) -> Parts:
+    names = shown[index]
+    rest = [tuple(name for name in names if name != left_out) for left_out in names]
+    return Parts(names, part_masks(names), lambda part: painted(rest[part]))
+
+  def read(index: int) -> Record:
+    return Record(png_file(painted(shown[index])), 0)
+
+  sources = [Source(f'image_{i}', f'image_{i}.png') for i in range(len(shown))]
+  return Dataset(sources, read, ('red', 'green', 'blue'), parts=parts)

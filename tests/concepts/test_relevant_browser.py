@@ -183,12 +183,15 @@ def test_measurements_show_what_there_is(opened, given):
   assert page.locator('.chart polyline').count() == len(given.curves)
   rows = page.locator('table').last.locator('tbody tr')
   assert rows.locator('th').all_inner_texts() == [name for name, *_ in given.table]
-  assert rows.first.locator('td').all_inner_texts()[:2] == ['23.4 ± 0.7', '22.5 ± 0.8']
+  numbers = [row.locator('td').all_inner_texts()[:3] for row in (rows.first, rows.last)]
+  none = '\N{EN DASH}'
+  assert numbers == [['0.90 ± 0.04', '23.4 ± 0.7', '22.5 ± 0.8'], [none, '9.5 ± 0.2', none]]
 
 
 def test_a_part_without_content_has_no_tab(browser, given, tmp_path):
   path = tmp_path / 'page.html'
-  path.write_text(relevant_page(dataclasses.replace(given, images=[], curves=[], table=[])))
+  empty = dataclasses.replace(given, images=[], curves=[], table=[], parts=[])
+  path.write_text(relevant_page(empty))
   page = browser.new_page()
   page.goto(path.as_uri())
   assert page.locator('nav a:visible').all_inner_texts() == ['Classes']

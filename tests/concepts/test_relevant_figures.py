@@ -12,6 +12,7 @@ from concepts.figures.relevant import (
   average_images,
   explanations,
   overlap,
+  parts,
 )
 from concepts.figures.views import ClassView, Curve
 from perturb.errors import UserError
@@ -112,6 +113,12 @@ def test_the_overlap_shows_ours_and_the_papers(given):
   assert 'paper' not in legend(overlap([(*given.table[0][:3], None)]))
 
 
+def test_the_correlations_of_parts_reach_to_one():
+  axes = parts([('one', 0.7, 0.1), ('other', -0.2, 0.05)]).axes[0]
+  drawn = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == 'o']
+  assert drawn == [0.7, -0.2] and axes.get_xlim()[1] == 1
+
+
 def legend(figure):
   return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
 
@@ -124,6 +131,7 @@ def legend(figure):
     (lambda: average_images([ClassView('a', [], 0, 0.0)], {}, rows=0), 'at least one row'),
     (lambda: ablation([]), 'no curves'),
     (lambda: overlap([]), 'no rows'),
+    (lambda: parts([]), 'no rows'),
   ],
 )
 def test_nothing_to_draw_is_said(draw, message):

@@ -85,6 +85,7 @@ def test_the_numbers_are_those_that_are_given(given, data):
   for written, (name, mean, deviation, paper) in zip(data['table'], given.table, strict=True):
     assert (written['name'], written['ours']) == (name, [mean, deviation])
     assert written['paper'] == (paper and list(paper))
+  assert data['parts'] == {name: list(numbers) for name, *numbers in given.parts}
 
 
 def test_a_feature_is_found_by_its_index(given, data):

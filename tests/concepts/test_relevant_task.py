@@ -1,6 +1,7 @@
 """The study of relevant features from end to end, on a few rendered flowers and a tiny network."""
 
 import csv
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -13,7 +14,9 @@ from concepts.tasks import explain, relevant
 from configs import an8flower, relevant_an8flower
 from configs import relevant as configs
 from perturb.data.digits import load_digits
+from perturb.data.records import Parts
 from perturb.errors import UserError
+from perturb.run import subjects
 from perturb.store.results import Results
 from perturb.tasks.an8flower import run as render
 from tests.tasks.test_extremal import files
@@ -27,6 +30,27 @@ def flowers(tmp_path_factory):
   config.update({'variant': 'part-2c', 'viewpoints': 4, 'crops': 1, 'rotations': 2})
   render(config, str(folder))
   return f'an8flower:{folder / "an8Flower_part_2c"}'
+
+
+@pytest.fixture(scope='module', autouse=True)
+def halves():
+  """Each half of a picture is a part of it; without it, it is grey there."""
+
+  def dataset_of(config):
+    dataset = subjects.dataset_of(config)
+
+    def parts(index):
+      picture = np.asarray(dataset.picture(index)[0])
+      top = np.arange(len(picture))[:, None] < np.full(picture.shape[1], len(picture) // 2)
+      masks = np.stack([top, ~top])
+      without = [np.where(mask[..., None], np.uint8(200), picture) for mask in masks]
+      return Parts(('top', 'bottom'), masks, without.__getitem__)
+
+    return dataclasses.replace(dataset, parts=parts)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(relevant, 'dataset_of', dataset_of)
+    yield
 
 
 def config_of(flowers, **changes):
@@ -55,8 +79,8 @@ def rows(path):
 
 def test_it_leaves_tables_figures_and_a_page(study):
   folder, _ = study
-  for name in ('average_images.png', 'explanations.png', 'ablation.png', 'overlap.png'):
-    assert (folder / name).read_bytes().startswith(b'\x89PNG')
+  for name in ('average_images', 'explanations', 'ablation', 'overlap', 'parts'):
+    assert (folder / f'{name}.png').read_bytes().startswith(b'\x89PNG')
   page = (folder / 'relevant.html').read_text()
   assert 'class1_img0_p1_r1' in page and 'thorns' in page
   assert [row['class'] for row in rows(folder / 'classes.csv')] == ['balls', 'thorns']
@@ -118,6 +142,23 @@ def test_the_table_is_the_mean_of_the_images_by_fold(study):
       assert float(row[f'fold_{fold}']) == pytest.approx(100 * np.mean(classes), abs=0.006)
     both = [float(row['fold_0']), float(row['fold_1'])]
     assert float(row['deviation']) == pytest.approx(np.std(both), abs=0.01)
+
+
+def test_of_two_parts_a_method_ranks_each_image_rightly_or_not(study):
+  """The correlations are 1 and -1: of one image of a class, and the mean of two of the other."""
+  folder, _ = study
+  found = rows(folder / 'parts.csv')
+  assert {row['method'] for row in found} == {row['method'] for row in rows(folder / 'overlap.csv')}
+  gradient = [row for row in found if row['method'] == 'gradient']
+  assert [row['evidence'] for row in gradient] == ['sum', 'mean']
+  for row in gradient:
+    for fold in ('fold_0', 'fold_1'):
+      assert float(row[fold]) in (-1, -0.5, 0, 0.5, 1)
+  whole = Results(folder / explain.PART)
+  for name in Results(folder / explain.PART / 'parts'):
+    assert Results(folder / explain.PART / 'parts').field(name, 'target') == whole.field(
+      name.split(' ')[0], 'target'
+    )
 
 
 def test_the_ablation_begins_at_the_accuracy_of_the_network(study):

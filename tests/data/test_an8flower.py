@@ -6,11 +6,13 @@ import pathlib
 import numpy as np
 from PIL import Image
 import pytest
+from scipy import ndimage
 
 from perturb.data import an8flower
 from perturb.data.an8flower import open_an8flower
 from perturb.data.datasets import open_dataset
-from perturb.data.flower_pictures import VARIANTS
+from perturb.data.flower_parts import PARTS
+from perturb.data.flower_pictures import VARIANTS, render_whole, view
 from perturb.errors import ImageError, UserError
 from tests.data.annotated import names_of
 
@@ -105,12 +107,33 @@ def test_masks_are_those_of_the_part(rendered):
     assert label == int(name[5]) - 1
 
 
+def test_pictures_without_each_part_that_is_seen(rendered):
+  """Without a part, what is not near it is as it was; slices and files say as much as they can."""
+  index = index_of(rendered, SOME[1])
+  whole, parts = np.asarray(rendered.picture(index)[0]), rendered.parts(index)
+  assert parts.names == tuple(name for name in PARTS if name in parts.names)
+  assert {'stem', 'petals', 'balls'} <= set(parts.names) and 'thorns' not in parts.names
+  assert parts.masks.any((1, 2)).all() and parts.masks.sum(0).max() == 1
+  own = parts.names.index('balls')
+  np.testing.assert_array_equal(parts.masks[own], rendered.region(index).mask())
+  frame = render_whole('part-2c', 'balls', 0, without=['balls'])
+  np.testing.assert_array_equal(parts.without(own), view(frame, 5, 5).picture)
+  changed = (parts.without(own) != whole).any(-1)
+  near = ndimage.binary_dilation(parts.masks[own], iterations=2)
+  assert not (changed & ~near).any()
+  assert (changed & parts.masks[own]).sum() > 0.9 * parts.masks[own].sum()
+  taken = rendered.take([index]).parts(0)
+  assert taken.names == parts.names
+  np.testing.assert_array_equal(taken.without(own), parts.without(own))
+
+
 def test_files_are_the_same_items(rendered, folder):
   found = open_dataset(f'an8flower:{folder}')
   # In the order of the numbers, img9 before img10.
   assert names_of(found) == [SOME[1], SOME[3], SOME[2], SOME[0]]
   assert found.groups == (0, 9, 10, 0)
   assert found.class_names == rendered.class_names and not found.problems
+  assert found.parts is None  # There is no scene to leave a part out of.
   for i, name in enumerate(names_of(found)):
     k = index_of(rendered, name)
     np.testing.assert_array_equal(pixels(found, name)[0], pixels(rendered, name)[0])

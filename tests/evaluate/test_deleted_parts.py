@@ -26,6 +26,20 @@ def test_drops_sums_and_their_correlation(without, correlation):
   np.testing.assert_allclose(found.correlation, [correlation], atol=1e-6)
 
 
+def test_the_mean_over_a_part_does_not_grow_with_it():
+  """Of means 1.5, 2, -1 against drops 1, 4, 0; the sums of a constant part are its size alone."""
+  found = part_importance([5.0], [[4.0, 1.0, 5.0]], HEATMAP, PARTS, evidence='mean')
+  np.testing.assert_allclose(found.explanation, [[1.5, 2, -1]])
+  np.testing.assert_allclose(found.correlation, [1])
+  large = np.array([[0, 1, 1], [1, 1, 2]])
+  flat = np.where(large, 1.0, 0.0)
+  ranked = {
+    evidence: part_importance([2.0], [[1.0, 2.0]], flat, large, evidence=evidence).correlation[0]
+    for evidence in ('sum', 'mean')
+  }
+  np.testing.assert_allclose([ranked['sum'], ranked['mean']], [1, np.nan])
+
+
 def test_a_part_that_is_not_shown_does_not_count():
   """Part 2 of 4; the others agree."""
   parts = np.array([[0, 1, 1], [4, 4, 3]])
@@ -52,6 +66,7 @@ def test_pictures_of_several_sizes_and_heatmaps_that_say_nothing():
     ({'without': [[1.0, 2.0]]}, r'parts\[0\] must be from 0 to 2.*it has 0 to 3'),
     ({'parts': PARTS > 0}, r'parts\[0\] must be integers'),
     ({'scores': [1.0, 2.0]}, 'without has 1 items, and scores has 2'),
+    ({'evidence': 'max'}, r'evidence must be one of sum, mean'),
     ({'scores': 1.0}, r'scores must be of shape \[B\]'),
   ],
 )
