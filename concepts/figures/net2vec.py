@@ -84,15 +84,17 @@ def results_by_category(layers: Sequence[LayerView], concepts: Sequence[ConceptV
   with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(4.4, 0.5 + 1.6 * len(tasks)))
     panels = figure.subplots(len(tasks), 2, sharey='row', squeeze=False)
-    figure.subplots_adjust(wspace=0.08, hspace=0.35)
+    alike = len({tuple(one.name for one in layers if one.task == task) for task in tasks}) == 1
+    figure.subplots_adjust(wspace=0.08, hspace=0.15 if alike else 0.6)
     for (left, right), task in zip(panels, tasks, strict=True):
       of_task = [layer for layer in layers if layer.task == task]
       for axes, field in ((left, 'combined'), (right, 'single')):
         found = [_scores(getattr(layer, field), concepts) for layer in of_task]
         _category_lines(axes, np.arange(len(of_task)), found, concepts)
-        axes.set_xticks(range(len(of_task)), [layer.name for layer in of_task])
-        axes.set_xlim(-0.3, len(of_task) - 0.7)
-        _slanted(axes, [layer.name if task == tasks[-1] else '' for layer in of_task])
+        names = [layer.name if task == tasks[-1] or not alike else '' for layer in of_task]
+        axes.set_xticks(range(len(names)), names)
+        axes.set_xlim(-0.3, len(names) - 0.7)
+        _slanted(axes, names)
       left.set_ylabel(f'{METRICS[task]}, {task}', fontsize=7)
     panels[0, 0].set_title('combination of filters', fontsize=7, pad=4)
     panels[0, 1].set_title('best single filter', fontsize=7, pad=4)

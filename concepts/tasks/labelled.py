@@ -65,7 +65,7 @@ def read_labels(probe: Probe, indices: np.ndarray, names: list[str], workers: in
       concepts, masks = probe.masks(index)
       return (
         concepts,
-        np.packbits(masks.reshape(len(masks), -1), -1),
+        np.packbits(masks.reshape(len(masks), probe.size[0] * probe.size[1]), -1),
         probe.labels(index).categories(),
       )
     except ImageError as error:
