@@ -116,7 +116,7 @@ def learn_subsets(
     state = _trained(layer, labelled, learned.task, concepts, mask, config, place)
     found = _scores(state, layer, labelled, config)
     scores.append(_spread(layer, concepts, found))
-  return counts, np.array(scores).reshape(len(counts), -1)
+  return counts, np.array(scores).reshape(len(counts), len(learned.best))
 
 
 def _spread(layer: Layer, concepts: np.ndarray, values: np.ndarray, none: float = np.nan):
