@@ -12,7 +12,7 @@ from absl import flags
 from ml_collections import config_flags
 import pytest
 
-from concepts.tasks import ablate, overlap, parts, select, show
+from concepts.tasks import ablate, overlap, parts, report, select, show
 from concepts.tasks.registry import TASKS as CONCEPTS
 from launch.sweep import jobs_of
 from perturb import METHODS
@@ -73,6 +73,12 @@ CHEAPER = {
   ],
   'train_mnist': ['--config.epochs=1'],
   'train_an8flower': ['--config.images=digits', '--config.epochs=1'],
+  'net2vec': [
+    '--config.scenes.pictures=60',
+    "--config.layers=('blocks.10',)",
+    '--config.epochs=2',
+    '--config.subsets=(1,)',
+  ],
   'relevant': [
     '--config.split=[400:600]',
     '--config.training.epochs=1',
@@ -296,6 +302,11 @@ TABLES = {  # File and tasks, as docs/tables.md names them -> the columns.
   'classes.csv of relevant': show.CLASSES,
   'ablation.csv of relevant': ablate.HEADER,
   'overlap.csv of relevant': overlap.HEADER,
+  'concepts.csv of net2vec': report.CONCEPTS,
+  'filters.csv of net2vec': report.FILTERS,
+  'layers.csv of net2vec': report.LAYERS,
+  'neighbours.csv of net2vec': report.NEIGHBOURS,
+  'subsets.csv of net2vec': report.SUBSETS,
   'overlap_images.csv of relevant': overlap.IMAGES,
   'parts.csv of relevant': parts.HEADER,
 }
