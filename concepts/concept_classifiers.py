@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from concepts.labelled_pairs import usable_filters
 from concepts.vector_threads import in_threads, side_by_side
 from perturb.base import key_or_default
 from perturb.errors import UserError
@@ -77,11 +78,8 @@ def start_classifiers(
   Raises:
     UserError: for a mask of another shape.
   """
-  shape = (len(concept), filters)
-  mask = np.ones(shape, bool) if mask is None else np.asarray(mask, bool)
-  if mask.shape != shape:
-    raise UserError(f'mask must be bool {shape}: vectors, filters; not of shape {mask.shape}')
-  return _start(key_or_default(key), np.asarray(concept, np.int32), mask)
+  usable = usable_filters(mask, len(concept), filters)
+  return _start(key_or_default(key), np.asarray(concept, np.int32), usable)
 
 
 @jax.jit

@@ -24,7 +24,7 @@ import optax
 
 from concepts import vector_threads
 from concepts.binarised import Binarised
-from concepts.labelled_pairs import Pairs, alphas, grouped, in_planes
+from concepts.labelled_pairs import Pairs, alphas, grouped, in_planes, usable_filters
 from concepts.vector_steps import Loss, Problem, Settings, VectorState, trained
 from perturb.base import key_or_default
 from perturb.errors import UserError, check_choice
@@ -55,11 +55,8 @@ def start_vectors(
   Raises:
     UserError: for a mask of another shape.
   """
-  shape = (len(concept), filters)
-  mask = np.ones(shape, bool) if mask is None else np.asarray(mask, bool)
-  if mask.shape != shape:
-    raise UserError(f'mask must be bool {shape}: vectors, filters; not of shape {mask.shape}')
-  return _start(key_or_default(key), np.asarray(concept, np.int32), mask)
+  usable = usable_filters(mask, len(concept), filters)
+  return _start(key_or_default(key), np.asarray(concept, np.int32), usable)
 
 
 @jax.jit

@@ -8,6 +8,8 @@ import dataclasses
 
 import numpy as np
 
+from perturb.errors import UserError
+
 CHUNK = 256  # Masks that are unpacked at once.
 
 
@@ -34,6 +36,19 @@ class Pairs:
   def areas(self) -> np.ndarray:
     """|L|, the pixels of each mask: int `[P]`."""
     return np.bitwise_count(self.masks).sum(-1, dtype=np.int64)
+
+
+def usable_filters(mask: np.ndarray | None, vectors: int, filters: int) -> np.ndarray:
+  """Which filters each vector may use, bool `[R, K]`; by default all.
+
+  Raises:
+    UserError: for a mask of another shape.
+  """
+  shape = (vectors, filters)
+  found = np.ones(shape, bool) if mask is None else np.asarray(mask, bool)
+  if found.shape != shape:
+    raise UserError(f'mask must be bool {shape}: vectors, filters; not of shape {found.shape}')
+  return found
 
 
 def alphas(pairs: Pairs, concept: Sequence[int] | np.ndarray) -> np.ndarray:
