@@ -12,28 +12,33 @@ from perturb.errors import UserError, did_you_mean
 from perturb.nested import flatten
 
 
+ROOT = pathlib.Path(__file__).parents[1]
+
+
 class Job(NamedTuple):
   """A run of a sweep.
 
   Attributes:
     name: of its folder, from what sets it apart: `iterations=50,seed=1`.
     workdir: its folder.
-    arguments: of `python -m perturb.main`.
+    arguments: of the command.
+    entry: the module that is started: `perturb.main`, or `concepts.main`.
   """
 
   name: str
   workdir: pathlib.Path
   arguments: tuple[str, ...]
+  entry: str = 'perturb.main'
 
   @property
   def command(self) -> list[str]:
     """What starts it on this machine."""
-    return [sys.executable, '-m', 'perturb.main', *self.arguments]
+    return [sys.executable, '-m', self.entry, *self.arguments]
 
   @property
   def shell(self) -> str:
     """What starts it elsewhere, as a line for a shell."""
-    return shlex.join(['python3', '-m', 'perturb.main', *self.arguments])
+    return shlex.join(['python3', '-m', self.entry, *self.arguments])
 
 
 def _module(path: str) -> Any:
@@ -62,6 +67,12 @@ def _check(overrides: dict[str, Any], fields: dict[str, Any], path: str) -> None
       raise UserError(f'{path}: the config has no field {field!r}{hint}')
 
 
+def _entry(fields: dict[str, Any]) -> str:
+  """The module that has the task of a config: a file of its name, in one package or the other."""
+  task = ROOT / 'concepts' / 'tasks' / f'{fields.get("task")}.py'
+  return 'concepts.main' if task.exists() else 'perturb.main'
+
+
 def jobs_of(path: str, workdir: str, every: Sequence[str] = ()) -> list[Job]:
   """The runs of a sweep.
 
@@ -87,5 +98,6 @@ def jobs_of(path: str, workdir: str, every: Sequence[str] = ()) -> list[Job]:
     folder = pathlib.Path(workdir) / name
     values = {**common, **overrides}
     settings = [f'--config.{field}={value}' for field, value in values.items()]
-    jobs[name] = Job(name, folder, (f'--config={path}', f'--workdir={folder}', *settings))
+    arguments = (f'--config={path}', f'--workdir={folder}', *settings)
+    jobs[name] = Job(name, folder, arguments, _entry(fields))
   return list(jobs.values())

@@ -209,3 +209,9 @@ def test_runs_that_differ_in_their_seed_alone_are_one_group():
   np.testing.assert_array_equal(second.values('kept'), [[5, np.nan]])
   (alone,) = groups(runs[:2])
   assert alone.name == 'all' and len(alone.runs) == 2
+
+
+def test_a_sweep_starts_the_command_that_has_the_task():
+  for name, entry in (('heatmaps', 'perturb.main'), ('net2vec', 'concepts.main')):
+    (job,) = jobs_of(f'configs/{name}.py', 'runs/x')
+    assert job.command[1:3] == ['-m', entry] and f'-m {entry} ' in job.shell
