@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from perturb.errors import UserError, did_you_mean
 from perturb.nested import flatten
 
-
 ROOT = pathlib.Path(__file__).parents[1]
 
 
