@@ -1,6 +1,6 @@
 """The tables, the figures and the page of a study of concept vectors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ from concepts.probe import Probe
 from concepts.tasks.activations import Recorded
 from concepts.tasks.labelled import Labelled
 from concepts.tasks.layers import Layer
-from concepts.tasks.learn import SEGMENTATION, Learned
+from concepts.tasks.learn import CLASSIFICATION, SEGMENTATION, Learned
 from concepts.word_vectors import read_word_vectors
 from concepts.wordnet import WordNet
 from perturb.console import format_table
@@ -40,14 +40,16 @@ from perturb.store.workdir import Workdir
 
 CONCEPTS = (
   'layer', 'task', 'concept', 'category', 'train', 'val', 'single_filter', 'single', 'combined',
-  'filters_used',
+  'everything', 'filters_used',
 )  # fmt: skip
 FILTERS = ('layer', 'filter', 'threshold', 'above', 'detects', 'iou', 'best_of')
 LAYERS = (
-  'layer', 'task', 'concepts', 'single', 'combined', 'wins', 'wins_low', 'wins_high', 'correlated',
+  'layer', 'task', 'concepts', 'single', 'combined', 'everything', 'wins', 'wins_low', 'wins_high',
+  'correlated',
 )  # fmt: skip
 NEIGHBOURS = ('layer', 'task', 'concept', 'place', 'neighbour', 'cosine')
 SUBSETS = ('layer', 'task', 'filters', 'concepts', 'score')
+SHOWN = ('concepts', 'everything', 'single', 'combined', 'wins')  # Columns that are printed.
 NEAREST = 5
 DETECTED = 6  # Examples of a figure.
 
@@ -77,7 +79,7 @@ def report(
   """Writes the tables, the figures and the page; returns the rows of the layers."""
   names = [concept.name for concept in probe.concepts]
   concepts = _concepts(probe, labelled)
-  rows = _write_tables(folder, names, concepts, found)
+  rows = _write_tables(folder, names, concepts, _everywhere(labelled, len(names)), found)
   views = _layers(folder.config.seed, found)
   pictures, examples = _examples(net, probe, recorded, labelled, found, folder.config.examples)
   subsets = [
@@ -117,30 +119,45 @@ def _concepts(probe: Probe, labelled: Labelled) -> list[ConceptView]:
   ]
 
 
+def _everywhere(labelled: Labelled, concepts: int) -> np.ndarray:
+  """IoU_set in validation of a mask that is everywhere, what is reached without looking: `[C]`."""
+  pairs = labelled.pairs.take(~labelled.train[labelled.pairs.picture])
+  areas = np.bincount(pairs.concept, pairs.areas(), minlength=concepts)
+  pictures = np.bincount(pairs.concept, minlength=concepts)
+  size = pairs.size[0] * pairs.size[1]
+  return np.where(pictures > 0, areas / np.maximum(pictures * size, 1), np.nan)
+
+
 def _write_tables(
-  folder: Workdir, names: Sequence[str], concepts: Sequence[ConceptView], found: Found
+  folder: Workdir,
+  names: Sequence[str],
+  concepts: Sequence[ConceptView],
+  everywhere: np.ndarray,
+  found: Found,
 ) -> list[dict[str, Any]]:
-  files.write_table(folder.path / 'concepts.csv', CONCEPTS, _concept_rows(concepts, found))
+  of_task = {SEGMENTATION: everywhere, CLASSIFICATION: np.full(len(names), 0.5)}
+  rows = _concept_rows(concepts, of_task, found)
+  files.write_table(folder.path / 'concepts.csv', CONCEPTS, rows)
   files.write_table(folder.path / 'filters.csv', FILTERS, _filter_rows(names, found))
   files.write_table(folder.path / 'neighbours.csv', NEIGHBOURS, _neighbour_rows(names, found))
   files.write_table(folder.path / 'subsets.csv', SUBSETS, _subset_rows(found))
-  rows = [_layer_row(one, found) for one in found.learned]
-  files.write_table(folder.path / 'layers.csv', LAYERS, [tuple(row.values()) for row in rows])
-  shown = [
-    (row['layer'], row['task'], row['concepts'], row['single'], row['combined'], row['wins'])
-    for row in rows
-  ]
-  print(format_table(('layer', 'task', 'concepts', 'single', 'combined', 'wins'), shown))
-  return rows
+  of_layers = [_layer_row(one, of_task[one.task], found) for one in found.learned]
+  files.write_table(folder.path / 'layers.csv', LAYERS, [tuple(row.values()) for row in of_layers])
+  shown = [tuple(row[name] for name in ('layer', 'task', *SHOWN)) for row in of_layers]
+  print(format_table(('layer', 'task', *SHOWN), shown))
+  return of_layers
 
 
-def _concept_rows(concepts: Sequence[ConceptView], found: Found) -> Iterator[tuple]:
+def _concept_rows(
+  concepts: Sequence[ConceptView], everything: Mapping[str, np.ndarray], found: Found
+) -> Iterator[tuple]:
   for one in found.learned:
     used = filters_used(one.weights)
     for i, concept in enumerate(concepts):
       yield (
         one.layer, one.task, concept.name, ';'.join(concept.categories), concept.train,
-        concept.val, one.best[i], f'{one.single[i]:.6g}', f'{one.combined[i]:.6g}', used[i],
+        concept.val, one.best[i], f'{one.single[i]:.6g}', f'{one.combined[i]:.6g}',
+        f'{everything[one.task][i]:.6g}', used[i],
       )  # fmt: skip
 
 
@@ -172,7 +189,7 @@ def _subset_rows(found: Found) -> Iterator[tuple]:
       yield one.layer, one.task, number, len(known), f'{known.mean():.6g}'
 
 
-def _layer_row(one: Learned, found: Found) -> dict[str, Any]:
+def _layer_row(one: Learned, everything: np.ndarray, found: Found) -> dict[str, Any]:
   known = np.isfinite(one.combined) & np.isfinite(one.single)
   share = wins(one.combined, one.single)
   correlated = np.nan
@@ -185,6 +202,7 @@ def _layer_row(one: Learned, found: Found) -> dict[str, Any]:
     'concepts': int(known.sum()),
     'single': round(float(one.single[known].mean()), 4),
     'combined': round(float(one.combined[known].mean()), 4),
+    'everything': round(float(everything[known].mean()), 4),
     'wins': round(float(share.mean), 4),
     'wins_low': round(float(share.low), 4),
     'wins_high': round(float(share.high), 4),
