@@ -15,7 +15,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.scenes = scenes.get_config()
   del config.scenes['task']
   common.add_network(config)
-  config.layers = ('blocks.2', 'blocks.4', 'blocks.10', 'head')  # From the first to the last.
+  # From the first to the last; the paper's are outputs of a ReLU, as these are.
+  config.layers = ('blocks.4.depthwise', 'blocks.6.expand', 'blocks.10.depthwise', 'head')
 
   # When a filter is active.
   config.tau = 0.005  # The share of all its activations that exceeds its threshold.
@@ -26,7 +27,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.loss = 'overlap'  # Of segmentation: 'overlap', as released, without a logarithm; or 'bce'.
   config.epochs = 30
   config.batch_size = 64
-  config.learning_rate = 1e-4
+  # Of segmentation, whose loss is a sum over 112 x 112 pixels. The paper's, for BRODEN's thousands
+  # of pictures a concept, is 1e-4; a few hundred take few steps, and need larger ones.
+  config.learning_rate = 1e-2
+  config.classifier_rate = 1e-2  # Of classification, whose loss is a mean. The paper's is 1e-4.
   config.momentum = 0.9
   config.subsets = (1, 2, 4, 8, 16, 32, 64, 128)  # Filters a concept, of the last layer.
   config.seed = 0  # Of the first weights, of negatives, and of the map.

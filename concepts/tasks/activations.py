@@ -80,10 +80,7 @@ def record(
 
   def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
     found = net.activations(share['x'], features.layers)
-    return {
-      _field(layer): jnp.clip(found[layer], -LARGEST, LARGEST).astype(jnp.float16)
-      for layer in features.layers
-    }
+    return {_field(layer): _as_float16(found[layer]) for layer in features.layers}
 
   def fields(_shape: Shape) -> dict[str, Field]:
     axes = ('row', 'column', 'filter')
@@ -100,6 +97,12 @@ def record(
     raise UserError('config.dataset: not one of its pictures could be used')
   index = {source.name: i for i, source in enumerate(probe.pictures.sources)}
   return Recorded(names, np.array([index[name] for name in names]), Results(folder)), outcome
+
+
+def _as_float16(values: jax.Array) -> jax.Array:
+  """The nearest; the largest for what is beyond. What is infinite stays so, and is a failure."""
+  beyond = jnp.clip(values, -LARGEST, LARGEST)
+  return jnp.where(jnp.isinf(values), values, beyond).astype(jnp.float16)
 
 
 def _field(layer: str) -> str:

@@ -44,7 +44,7 @@ class Labelled(NamedTuple):
   @property
   def most(self) -> int:
     """The largest number of concepts in a picture."""
-    return int(np.bincount(self.pairs.picture).max())
+    return int(np.bincount(self.pairs.picture).max(initial=1))
 
 
 def read_labels(probe: Probe, indices: np.ndarray, names: list[str], workers: int) -> Labelled:
@@ -89,5 +89,7 @@ def read_labels(probe: Probe, indices: np.ndarray, names: list[str], workers: in
   for split, chosen in (('train', train), ('val', ~train)):
     if not (chosen & readable).any():
       raise UserError(f'config.dataset: no picture of the split {split!r} can be used')
+  if not sum(map(len, concept)):
+    raise UserError('config.dataset: nothing is labelled in any picture that can be used')
   pairs = Pairs(np.concatenate(concept), np.concatenate(picture), np.concatenate(masks), probe.size)
   return Labelled(pairs, train, readable, categories, problems)

@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import sys
 from typing import NamedTuple
 
 import jax
@@ -19,9 +20,11 @@ from concepts.concept_vectors import start_vectors, top_filters, train_vectors
 from concepts.tasks.labelled import Labelled
 from concepts.tasks.layers import Layer
 from concepts.vector_steps import VectorState
+from perturb.errors import UserError
 from perturb.store import files
 
 PART = 'vectors'
+ALIKE = 0.9  # The cosine of two vectors that are nearly one.
 EPOCHS = 10  # After so many, what is learned is kept.
 SEGMENTATION, CLASSIFICATION = 'segmentation', 'classification'
 
@@ -57,7 +60,7 @@ def concepts_for(task: str, labelled: Labelled, count: int) -> np.ndarray:
   pairs, train = labelled.pairs, labelled.train[labelled.pairs.picture]
   if task == SEGMENTATION:
     size = pairs.size[0] * pairs.size[1]
-    partly = np.bincount(pairs.concept, pairs.areas() < size, minlength=count) > 0
+    partly = np.bincount(pairs.concept, train & (pairs.areas() < size), minlength=count) > 0
   else:
     partly = np.ones(count, bool)
   found = []
@@ -77,11 +80,17 @@ def learn(
 ) -> Learned:
   """The vectors of a layer, and the best single filters; continues what the workdir holds."""
   concepts = concepts_for(task, labelled, layer.iou.shape[1])
+  if not len(concepts):
+    raise UserError(
+      f'config.learned: to learn {task!r}, no concept has pictures for training and for '
+      'validation; leave it out'
+    )
   state = _trained(layer, labelled, task, concepts, None, config, path / f'{layer.name}_{task}.npz')
+  _warn_of_little(layer.name, task, state, _start(task, concepts, layer, None, config.seed))
   weights, bias = _vectors(state)
   combined = _scores(state, layer, labelled, config)
   if task == SEGMENTATION:
-    best, single = layer.best.filters, layer.best.val
+    best, single = _single(layer, concepts)
   else:
     mask = top_filters(weights, 1)
     place = path / f'{layer.name}_{task}_1.npz'
@@ -142,12 +151,11 @@ def _trained(
   config: ml_collections.ConfigDict,
   place: pathlib.Path,
 ) -> VectorState | ClassifierState:
-  filters = layer.iou.shape[-1]
-  begin = start_vectors if task == SEGMENTATION else start_classifiers
-  state = _kept(place, begin(concepts, filters, mask=mask, key=config.seed))
+  state = _kept(place, _start(task, concepts, layer, mask, config.seed))
+  rate = config.learning_rate if task == SEGMENTATION else config.classifier_rate
   settings = {
     'batch_size': config.batch_size,
-    'learning_rate': config.learning_rate,
+    'learning_rate': rate,
     'momentum': config.momentum,
   }
   while (done := int(state.epoch)) < config.epochs:
@@ -165,6 +173,39 @@ def _trained(
     arrays = {str(i): np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
     files.write_atomically(place, files.npz_bytes(arrays))
   return state
+
+
+def _start(
+  task: str, concepts: np.ndarray, layer: Layer, mask: np.ndarray | None, seed: int
+) -> VectorState | ClassifierState:
+  begin = start_vectors if task == SEGMENTATION else start_classifiers
+  return begin(concepts, layer.iou.shape[-1], mask=mask, key=seed)
+
+
+def _single(layer: Layer, concepts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """(best filter of each concept, its IoU), where there is a vector and any filter overlaps."""
+  able = np.zeros(len(layer.best.filters), bool)
+  able[concepts] = True
+  best = np.where(able & (layer.best.train > 0), layer.best.filters, -1)
+  return best, np.where(able, np.where(best < 0, 0, layer.best.val), np.nan)
+
+
+def _warn_of_little(
+  layer: str,
+  task: str,
+  state: VectorState | ClassifierState,
+  start: VectorState | ClassifierState,
+) -> None:
+  """Says so where vectors are still near those that were drawn."""
+  (after, _), (before, _) = _vectors(state), _vectors(start)
+  sizes = np.linalg.norm(after, axis=1) * np.linalg.norm(before, axis=1)
+  near = (after * before).sum(1) / np.maximum(sizes, np.finfo(np.float32).tiny) > ALIKE
+  if near.mean() > 0.25:
+    print(
+      f'warning: {layer}, {task}: {near.sum()} of {len(near)} vectors are nearly as they were '
+      'drawn; raise the learning rate or config.epochs',
+      file=sys.stderr,
+    )
 
 
 def _kept(place: pathlib.Path, state):

@@ -7,10 +7,11 @@ import jax
 import ml_collections
 import numpy as np
 
+from concepts.features import Features
 from concepts.probe import Probe
 from concepts.probes import open_probe
 from concepts.single_filters import categories_of
-from concepts.tasks.activations import PART, layers_of, record
+from concepts.tasks.activations import PART, Recorded, layers_of, record
 from concepts.tasks.labelled import Labelled, read_labels
 from concepts.tasks.layers import look_at
 from concepts.tasks.learn import (
@@ -27,8 +28,10 @@ from concepts.tasks.report import Found, report
 from concepts.tasks.scenes import FOLDER, write_scenes
 from perturb.data.cutouts import read_stamps
 from perturb.errors import UserError, check_choice
+from perturb.nets import Pretrained
 from perturb.run import devices
-from perturb.run.inputs import check_digests, digest_of
+from perturb.run.inputs import digest_of
+from perturb.run.loop import Outcome
 from perturb.run.subjects import named_network
 from perturb.store.results import RESULTS
 from perturb.store.workdir import Workdir
@@ -48,30 +51,47 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   in Deep Neural Networks", CVPR 2018.
   """
   _check(config)
-  folder = Workdir(workdir, config, [f'{PART}/{RESULTS}', VECTORS], free=FREE)
-  probe = _probe(config, folder)
   net = named_network(config)
   features = layers_of(net, config.layers)
+  folder = Workdir(workdir, config, [f'{PART}/{RESULTS}', VECTORS, FOLDER], free=FREE)
+  probe = _probe(config, folder)
   recorded, outcome = record(net, probe, features, config, folder.path)
-  if jax.process_index():
-    return outcome.failed  # The rest is one process's work.
+  failed = outcome.failed
+  try:
+    if jax.process_index() == 0:  # The rest is one process's work; the others wait for it.
+      failed = _study(config, folder, net, probe, features, recorded, outcome)
+  finally:
+    devices.barrier('the study is written')
+  return failed
+
+
+def _study(
+  config: ml_collections.ConfigDict,
+  folder: Workdir,
+  net: Pretrained,
+  probe: Probe,
+  features: Features,
+  recorded: Recorded,
+  outcome: Outcome,
+) -> int:
+  """All but the activations; returns how many pictures have failed."""
   labelled = read_labels(probe, recorded.indices, categories_of(probe), config.workers)
-  check_digests(folder.path, {'set of pictures': _digest(recorded.names, labelled)})
-  (folder.path / VECTORS).mkdir(exist_ok=True)
+  vectors = folder.path / VECTORS / _digest(recorded.names, labelled)
+  vectors.mkdir(parents=True, exist_ok=True)
   _say_left_out(probe, labelled, config)
   found = Found([], [], [])
-  first = [concept.categories[0] for concept in probe.concepts]
+  first, groups = [one.categories[0] for one in probe.concepts], categories_of(probe)
   for name in features.layers:
     layer = look_at(
-      recorded, labelled, name, first, tau=config.tau, align_corners=config.align_corners
+      recorded, labelled, name, first, groups, tau=config.tau, align_corners=config.align_corners
     )
     _say_silent(name, layer.thresholds.above)
     found.layers.append(layer)
     for task in config.learned:
-      learned = learn(layer, labelled, task, config, folder.path / VECTORS)
+      learned = learn(layer, labelled, task, config, vectors)
       found.learned.append(learned)
       if name == features.layers[-1]:
-        subsets = learn_subsets(layer, labelled, learned, config, folder.path / VECTORS)
+        subsets = learn_subsets(layer, labelled, learned, config, vectors)
         found.subsets.append((learned, *subsets))
   rows = report(folder, net, probe, recorded, labelled, found)
   failed = outcome.failed + len(labelled.problems)
@@ -90,6 +110,8 @@ def _check(config: ml_collections.ConfigDict) -> None:
     raise UserError(f'config.learned: give {SEGMENTATION!r} or {CLASSIFICATION!r}, or both')
   for task in config.learned:
     check_choice('config.learned', task, (SEGMENTATION, CLASSIFICATION))
+  if len(set(config.learned)) < len(config.learned):
+    raise UserError(f'config.learned names {config.learned[0]!r} twice')
   if min(config.subsets, default=1) < 1:
     raise UserError(f'config.subsets must be numbers of filters from 1, not {config.subsets}')
 
@@ -108,6 +130,7 @@ def _probe(config: ml_collections.ConfigDict, folder: Workdir) -> Probe:
 
 
 def _digest(names: list[str], labelled: Labelled) -> str:
+  """Of the pictures and their labels: where one can be read again, vectors are learned anew."""
   text = np.frombuffer('\n'.join(names).encode(), np.uint8)
   pairs = labelled.pairs
   return digest_of((text, labelled.train, pairs.concept, pairs.picture, pairs.masks))

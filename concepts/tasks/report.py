@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
 from concepts.bilinear import interpolated
+from concepts.concept_masks import vector_fits
 from concepts.concept_scores import weight_correlations, wins
 from concepts.embeddings import Embedding, distances, similarities
 from concepts.figures import net2vec as figures
@@ -24,6 +26,7 @@ from concepts.figures.net2vec_views import (
 from concepts.filter_use import concepts_of_filters, filters_used
 from concepts.maps import flat_map
 from concepts.probe import Probe
+from concepts.regions import segmentation
 from concepts.tasks.activations import Recorded
 from concepts.tasks.labelled import Labelled
 from concepts.tasks.layers import Layer
@@ -81,7 +84,7 @@ def report(
   concepts = _concepts(probe, labelled)
   rows = _write_tables(folder, names, concepts, _everywhere(labelled, len(names)), found)
   views = _layers(folder.config.seed, found)
-  pictures, examples = _examples(net, probe, recorded, labelled, found, folder.config.examples)
+  pictures, examples = _examples(net, probe, recorded, labelled, found, folder.config)
   subsets = [
     SubsetView(one.layer, counts, scores, one.task)  # type: ignore[arg-type]
     for one, counts, scores in found.subsets
@@ -163,7 +166,7 @@ def _concept_rows(
 
 def _filter_rows(names: Sequence[str], found: Found) -> Iterator[tuple]:
   for layer in found.layers:
-    best_of = concepts_of_filters(layer.best.filters, len(layer.thresholds.levels))
+    best_of = _best_of(layer, found)
     for k, level in enumerate(layer.thresholds.levels):
       concept = int(layer.detectors.concepts[k])
       detects = names[concept] if concept >= 0 else ''
@@ -171,6 +174,13 @@ def _filter_rows(names: Sequence[str], found: Found) -> Iterator[tuple]:
         layer.name, k, f'{level:.6g}', f'{layer.thresholds.above[k]:.6g}', detects,
         f'{layer.detectors.iou[k]:.6g}', best_of[k],
       )  # fmt: skip
+
+
+def _best_of(layer: Layer, found: Found) -> np.ndarray:
+  """How many concepts have each filter of a layer as the best one to segment, or to classify."""
+  of_layer = [one for one in found.learned if one.layer == layer.name]
+  chosen = next((one for one in of_layer if one.task == SEGMENTATION), of_layer[0])
+  return concepts_of_filters(chosen.best, len(layer.thresholds.levels))
 
 
 def _neighbour_rows(names: Sequence[str], found: Found) -> Iterator[tuple]:
@@ -247,34 +257,43 @@ def _examples(
   recorded: Recorded,
   labelled: Labelled,
   found: Found,
-  count: int,
+  config: ml_collections.ConfigDict,
 ) -> tuple[list[PictureView], list[ExampleView]]:
-  """Some validation pictures of each concept, spread over its IoU in the last layer."""
+  """Validation pictures of each concept, at even ranks of its IoU in the last layer."""
   of_task = [one for one in found.learned if one.task == SEGMENTATION]
-  if not of_task or not count:
+  if not of_task or not config.examples:
     return [], []
   layers = {layer.name: layer for layer in found.layers}
-  pairs, last = labelled.pairs, of_task[-1]
-  judged = np.flatnonzero(~labelled.train[pairs.picture])
-  pictures, views, examples = dict[int, int](), list[PictureView](), list[ExampleView]()
-  for concept in np.flatnonzero(np.isfinite(last.combined)):
-    own = judged[pairs.concept[judged] == concept]
-    areas = pairs.take(own).areas()
-    chosen = own[np.argsort(-areas, kind='stable')][: 3 * count : 3][:count]
-    for pair in chosen:
+  last = of_task[-1]
+  pairs = labelled.pairs.take(~labelled.train[labelled.pairs.picture])
+  concepts = np.flatnonzero(np.isfinite(last.combined))
+  fits = vector_fits(
+    last.weights[concepts], concepts, layers[last.layer].active, pairs,
+    align_corners=config.align_corners,
+  )  # fmt: skip
+  ious = fits.of_pictures()
+  places, views, examples = dict[int, int](), list[PictureView](), list[ExampleView]()
+  for number, concept in enumerate(concepts):
+    own = np.flatnonzero(fits.vector == number)
+    ranked = own[np.argsort(ious[own], kind='stable')]
+    some = np.unique(np.linspace(0, len(ranked) - 1, config.examples).round().astype(int))
+    for row in ranked[some]:
+      pair, rank = int(fits.pair[row]), int(np.flatnonzero(ranked == row)[0])
       picture = int(pairs.picture[pair])
-      if picture not in pictures:
+      if picture not in places:
         view = _picture(net, probe, int(recorded.indices[picture]))
         if view is None:
           continue
-        pictures[picture] = len(views)
+        places[picture] = len(views)
         views.append(view)
       bits = np.unpackbits(pairs.masks[pair], count=pairs.size[0] * pairs.size[1])
       truth = bits.reshape(pairs.size).astype(bool)
       masks = {
-        one.layer: _masks(one, layers[one.layer], picture, int(concept), truth) for one in of_task
+        one.layer: _masks(one, layers[one.layer], picture, int(concept), truth, config)
+        for one in of_task
       }
-      examples.append(ExampleView(int(concept), pictures[picture], truth, masks))
+      note = f'{rank + 1} of {len(ranked)} by IoU'
+      examples.append(ExampleView(int(concept), places[picture], truth, masks, note))
   return views, examples
 
 
@@ -289,15 +308,23 @@ def _picture(net: Pretrained, probe: Probe, index: int) -> PictureView | None:
     return None
 
 
-def _masks(one: Learned, layer: Layer, picture: int, concept: int, truth: np.ndarray) -> MaskView:
-  index = jnp.array([picture])
-  alone = np.zeros(one.weights.shape[1], np.float32)
-  alone[one.best[concept]] = 1
-  found = []
-  for weights, above in ((alone, 0.5), (one.weights[concept], 0.0)):
-    sums = layer.active.combine(index, jnp.asarray(weights, jnp.float32))[0]
-    found.append(np.asarray(interpolated(sums, truth.shape)) > above)
-  single, combined = found
+def _masks(
+  one: Learned,
+  layer: Layer,
+  picture: int,
+  concept: int,
+  truth: np.ndarray,
+  config: ml_collections.ConfigDict,
+) -> MaskView:
+  index, corners = jnp.array([picture]), config.align_corners
+  single = np.zeros(truth.shape, bool)
+  if one.best[concept] >= 0:
+    alone = np.zeros(one.weights.shape[1], np.float32)
+    alone[one.best[concept]] = 1
+    active = layer.active.combine(index, jnp.asarray(alone))[..., None]
+    single = np.asarray(segmentation(active, truth.shape, corners))[0, ..., 0]
+  sums = layer.active.combine(index, jnp.asarray(one.weights[concept], jnp.float32))[0]
+  combined = np.asarray(interpolated(sums, truth.shape, corners)) > 0
   return MaskView(single, combined, _iou(single, truth), _iou(combined, truth))
 
 
@@ -334,10 +361,7 @@ def _draw(
   study: ConceptStudy,
 ) -> None:
   detectors = {layer.name: layer.detectors.unique for layer in found.layers}
-  shared = {
-    layer.name: concepts_of_filters(layer.best.filters, len(layer.thresholds.levels))
-    for layer in found.layers
-  }
+  shared = {layer.name: _best_of(layer, found) for layer in found.layers}
   drawn = {
     'results': figures.results_by_category(views, concepts),
     'detectors': figures.unique_detectors(detectors),

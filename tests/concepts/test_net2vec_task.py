@@ -72,18 +72,19 @@ def test_it_leaves_tables_figures_and_a_page(study):
 def test_its_numbers_are_those_of_a_notebook(study, scenes):
   """The same filters and vectors; but for activations that the study keeps as float16."""
   net, probe = nets.load('mnist', 'random'), open_probe(f'broden:{scenes}')
-  found = concepts.dissect(net, 'pool2', probe)
+  found = concepts.dissect(net, 'pool1', probe)
   learned = concepts.segment_vectors(
-    net, 'pool2', probe, epochs=12, batch_size=8, learning_rate=1e-4, key=0
+    net, 'pool1', probe, epochs=12, batch_size=8, learning_rate=1e-2, key=0
   )
   table = {
     row['concept']: row
     for row in rows(study / 'concepts.csv')
-    if (row['layer'], row['task']) == ('pool2', 'segmentation')
+    if (row['layer'], row['task']) == ('pool1', 'segmentation')
   }
-  np.testing.assert_allclose(
-    [float(row['single']) for row in table.values()], found.best.val, atol=0.02
-  )
+  single = np.array([float(row['single']) for row in table.values()])
+  learnable = np.isfinite(single)
+  np.testing.assert_allclose(single[learnable], found.best.val[learnable], atol=0.02)
+  assert single[learnable].max() > 0.05
   own = dict(zip(learned.names, learned.iou[1], strict=True))
   known = [name for name, row in table.items() if row['combined'] != 'nan']
   assert len(known) > 10 and set(known) <= set(own)
@@ -120,7 +121,7 @@ def test_vectors_half_learned_go_on_where_they_were(study, scenes, tmp_path, mon
   with pytest.raises(KeyboardInterrupt):
     net2vec.run(config_of(scenes), str(tmp_path))
   monkeypatch.undo()
-  assert [path.name for path in (tmp_path / 'vectors').iterdir()] == ['pool1_segmentation.npz']
+  assert [p.name for p in (tmp_path / 'vectors').rglob('*.npz')] == ['pool1_segmentation.npz']
   assert net2vec.run(config_of(scenes), str(tmp_path)) == 0
   assert contents(tmp_path) == contents(study)
 
@@ -135,6 +136,36 @@ def test_labels_that_cannot_be_read_leave_their_picture_out(scenes, tmp_path, ca
   assert net2vec.run(config, str(tmp_path / 'run')) == 1
   assert str(gone) in capsys.readouterr().err
   assert json.loads((tmp_path / 'run' / 'summary.json').read_text())['failed'] == 1
+
+
+def test_a_picture_that_can_be_read_again_is_taken_in(scenes, tmp_path, capsys):
+  """Its vectors are learned anew, from all pictures."""
+  shutil.copytree(scenes, tmp_path / 'broden')
+  picture = next((tmp_path / 'broden' / 'images').rglob('*.jpg'))
+  good = picture.read_bytes()
+  picture.write_bytes(b'damaged')
+  config = config_of(tmp_path / 'broden', learned=('classification',), subsets=(), epochs=1)
+  assert net2vec.run(config, str(tmp_path / 'run')) == 1
+  picture.write_bytes(good)
+  assert net2vec.run(config, str(tmp_path / 'run')) == 0
+  assert json.loads((tmp_path / 'run' / 'summary.json').read_text())['done'] == 24
+  assert len(list((tmp_path / 'run' / 'vectors').iterdir())) == 2
+  assert 'vectors are nearly as they were drawn' in capsys.readouterr().err
+
+
+def test_scenes_of_another_config_are_not_taken(tmp_path):
+  config = configs.get_config()
+  config.update({**CHANGES, 'learned': ('classification',), 'epochs': 1})
+  config.scenes.update({'pictures': 12, 'size': 64})
+  config.layers = ('pool9',)
+  with pytest.raises(UserError, match='pool9'):
+    net2vec.run(config, str(tmp_path))
+  assert not (tmp_path / 'broden').exists()
+  config.layers = ('pool1',)
+  assert net2vec.run(config, str(tmp_path)) == 0
+  config.scenes.seed = 5
+  with pytest.raises(UserError, match='another config: scenes.seed was 0, is 5'):
+    net2vec.run(config, str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -181,8 +212,13 @@ def test_killed_or_shared_by_two_processes_it_ends_with_the_same_bytes(scenes, t
   assert [process.returncode for process in said] == [0, 0], said
   assert contents(tmp_path / 'two') == contents(tmp_path / 'one')
 
-  for part in ('activations/results.zarr/28x28/status/c', 'vectors/pool1_segmentation.npz',
-               'vectors/pool1_classification.npz', 'vectors/pool2_segmentation_1.npz'):  # fmt: skip
+  (vectors,) = (tmp_path / 'one' / 'vectors').iterdir()
+  for part in (
+    'activations/results.zarr/28x28/status/c',
+    f'vectors/{vectors.name}/pool1_segmentation.npz',
+    f'vectors/{vectors.name}/pool1_classification.npz',
+    f'vectors/{vectors.name}/pool2_segmentation_1.npz',
+  ):
     number, *_ = started = server.start('concepts.main', arguments('killed'), {})
     wait_for(tmp_path / 'killed' / part)
     os.kill(number, signal.SIGKILL)
