@@ -90,10 +90,23 @@ def _read_names(root: pathlib.Path) -> tuple[tuple[Concept, ...], int]:
   if not found:
     raise UserError(f'config.dataset: {root} needs names in {_TEXT} or {_TABLE}')
   more = 1 if 0 in found else 0
+  named = {number: harmless(found[number][0]) for number in sorted(found)}
+  _check_unique(root / (_TABLE if (root / _TABLE).is_file() else _TEXT), named)
   return tuple(
-    Concept(number + more, harmless(found[number][0]), (found[number][1],))
-    for number in sorted(found)
+    Concept(number + more, name, (found[number][1],)) for number, name in named.items()
   ), more
+
+
+def _check_unique(path: pathlib.Path, named: Mapping[int, str]) -> None:
+  """Refuses two numbers of one name: what is found of a concept is kept by its name."""
+  number_of: dict[str, int] = {}
+  for number, name in named.items():
+    if name in number_of:
+      raise UserError(
+        f'{path}: the numbers {number_of[name]} and {number} are both named {name!r}; '
+        'give each a name of its own'
+      )
+    number_of[name] = number
 
 
 def _lines_of(path: pathlib.Path) -> list[str]:

@@ -139,6 +139,7 @@ def test_folders_below_and_pictures_without_a_map(folder):
     ('number,name\n1,a\n1,b\n', r'names.csv line 3: the number 1 is there twice'),
     ('number,name\n70000,a\n', r'names.csv line 2: the number 70000 is over 65535'),
     ('number,name\n1,\n', r'names.csv line 2: the number 1 has no name'),
+    ('number,name\n7,a\n0,a\n', r"names.csv: the numbers 0 and 7 are both named 'a'"),
     ('number,name\nx,a\n', r"line 2: number must be a whole number from 0, not 'x'"),
     ('id,name\n', r"names.csv: the first line must name .* 'number' is missing"),
     ('number,name\n', r'needs names in names.txt or names.csv'),
@@ -147,6 +148,12 @@ def test_folders_below_and_pictures_without_a_map(folder):
 def test_what_is_wrong_in_the_names_is_said(folder, text, message):
   (folder / 'names.csv').write_text(text)
   with pytest.raises(UserError, match=message):
+    open_label_folders(str(folder))
+
+
+def test_two_lines_of_one_name_are_said(folder):
+  (folder / 'names.txt').write_text('door\nbicycle\n door\n')
+  with pytest.raises(UserError, match=r"names.txt: the numbers 1 and 3 are both named 'door'"):
     open_label_folders(str(folder))
 
 
