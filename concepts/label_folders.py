@@ -52,7 +52,7 @@ def open_label_folders(folder: str, size: tuple[int, int] = SIZE) -> Probe:
   concepts, first = _read_names(root)
   problems: list[str] = []
   files = _with_map(root, problems)
-  train = _read_splits(root, problems) if (root / _SPLITS).is_dir() else None
+  train = _read_splits(root, files, problems) if (root / _SPLITS).is_dir() else None
   if train is not None:
     files = {name: path for name, path in files.items() if name in train}
   if not files:
@@ -139,8 +139,10 @@ def _with_map(root: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Path
   return found
 
 
-def _read_splits(root: pathlib.Path, problems: list[str]) -> dict[str, bool]:
-  """NAME -> whether it is for training; what has no picture is a problem."""
+def _read_splits(
+  root: pathlib.Path, files: Mapping[str, pathlib.Path], problems: list[str]
+) -> dict[str, bool]:
+  """NAME -> whether it is for training; a name without a map or a picture is a problem."""
   found: dict[str, bool] = {}
   for split in ('train', 'val'):
     path = root / _SPLITS / f'{split}.txt'
@@ -152,6 +154,8 @@ def _read_splits(root: pathlib.Path, problems: list[str]) -> dict[str, bool]:
         raise UserError(f'{path} line {number}: {name!r} is in the other split too')
       if not (root / _MAPS / f'{name}.png').is_file():
         problems.append(f'{path} line {number}: {name!r} has no label map')
+      elif name not in files:
+        problems.append(f'{path} line {number}: {name!r} has no picture in {root / _IMAGES}')
       found[name] = train
   return found
 

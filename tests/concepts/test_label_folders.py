@@ -121,6 +121,17 @@ def test_splits_of_files(folder):
     open_label_folders(str(folder))
 
 
+def test_a_name_of_a_split_without_a_picture_is_a_problem(folder):
+  (folder / 'splits').mkdir()
+  (folder / 'splits/train.txt').write_text('p3\n')
+  (folder / 'splits/val.txt').write_text('p1\np2\n')
+  (folder / 'images/p1.jpg').unlink()
+  probe = open_label_folders(str(folder))
+  assert [source.name for source in probe.pictures.sources] == ['p2', 'p3']
+  (problem,) = probe.pictures.problems
+  assert "val.txt line 1: 'p1' has no picture in" in problem
+
+
 def test_folders_below_and_pictures_without_a_map(folder):
   picture(folder / 'images/more/p1.png')
   grey(quarters(1, 1, 1, 1), folder / 'labels/more/p1.png')
