@@ -10,7 +10,7 @@ Letters: n pictures, K filters, maps of (h, w) positions, E entries of a list.
 
 import dataclasses
 import functools
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from perturb.errors import UserError, check_choice
 Form = Literal['lists', 'bits']
 HIGHEST = jax.lax.Precision.HIGHEST
 CHUNK = 256  # Pictures that are unpacked at once.
+LARGER = 4  # Times the memory of the bits, that lists may take unless they are asked for.
 
 
 class Binarised(Protocol):
@@ -99,22 +100,29 @@ def binarised(
   Args:
     packed: `np.packbits(active, axis=-1)`, uint8 `[n, h, w, ceil(K / 8)]`; may be mapped from disk.
     filters: K.
-    form: 'lists' or 'bits'; by default lists on a CPU and bits elsewhere.
+    form: 'lists' or 'bits'; by default lists on a CPU, unless they would take more than four times
+      the memory of the bits, as where one picture is far fuller than the others; else bits.
     entries: E; by default as many as the fullest picture needs, as a power of two, so that few
       shapes are compiled.
 
   Raises:
     UserError: for another form or shape, and for a picture with more than E active.
   """
-  if form is None:
-    form = 'lists' if jax.default_backend() == 'cpu' else 'bits'
-  check_choice('form', form, ('lists', 'bits'))
+  if form is not None:
+    check_choice('form', form, get_args(Form))
   if packed.ndim != 4 or packed.shape[-1] != -(-filters // 8) or packed.dtype != np.uint8:
     raise UserError(
       f'binarised activations must be uint8 [n, h, w, {-(-filters // 8)}] for {filters} filters, '
       f'not {packed.dtype} {packed.shape}'
     )
-  return Bits(packed, filters) if form == 'bits' else _listed(packed, filters, entries)
+  if form == 'bits' or (form is None and jax.default_backend() != 'cpu'):
+    return Bits(packed, filters)
+  counts = _counts_of(packed)
+  entries = _entries(counts, entries)
+  small = _index_type(packed, filters)
+  if form is None and 2 * len(packed) * entries * small.itemsize > LARGER * packed.nbytes:
+    return Bits(packed, filters)
+  return _listed(packed, filters, counts, entries)
 
 
 def planes(packed: jax.Array) -> jax.Array:
@@ -126,18 +134,34 @@ def planes(packed: jax.Array) -> jax.Array:
   return ((packed[..., None, :] >> shifts) & 1).astype(jnp.float32)
 
 
-def _listed(packed: np.ndarray, filters: int, entries: int | None) -> Lists:
-  n, h, w, _ = packed.shape
-  counts = np.zeros(n, np.int64)
-  for start in range(0, n, CHUNK):
+def _counts_of(packed: np.ndarray) -> np.ndarray:
+  """How many are active in each picture, int64 `[n]`."""
+  counts = np.zeros(len(packed), np.int64)
+  for start in range(0, len(packed), CHUNK):
     some = packed[start : start + CHUNK]
     counts[start : start + CHUNK] = np.bitwise_count(some).sum((1, 2, 3), dtype=np.int64)
+  return counts
+
+
+def _entries(counts: np.ndarray, entries: int | None) -> int:
+  """E: as many as are asked for, if they are enough; else as few as are, as a power of two."""
   most = int(counts.max(initial=1))
   if entries is None:
     entries = 2 ** (most - 1).bit_length()
   if most > entries:
     raise UserError(f'picture {counts.argmax()} has {most} active positions, not {entries} at most')
-  small = np.uint16 if max(h * w, filters) < 2**16 else np.uint32
+  return entries
+
+
+def _index_type(packed: np.ndarray, filters: int) -> np.dtype:
+  """Of the positions and filters of lists."""
+  _, h, w, _ = packed.shape
+  return np.dtype(np.uint16 if max(h * w, filters) < 2**16 else np.uint32)
+
+
+def _listed(packed: np.ndarray, filters: int, counts: np.ndarray, entries: int) -> Lists:
+  n, h, w, _ = packed.shape
+  small = _index_type(packed, filters)
   position, numbers = np.full((n, entries), h * w, small), np.zeros((n, entries), small)
   for start in range(0, n, CHUNK):
     some = np.unpackbits(packed[start : start + CHUNK], axis=-1, count=filters)

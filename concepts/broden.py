@@ -115,8 +115,9 @@ def _categories_of(root: pathlib.Path, row: _Row, asked: Sequence[str]) -> tuple
 
 
 def _read_labels(root: pathlib.Path) -> list[Concept]:
-  """The labels of `label.csv`, by rising number."""
+  """The labels of `label.csv`, by rising number; a name is that of one label only."""
   found: dict[int, Concept] = {}
+  number_of: dict[str, int] = {}
   for place, cells in rows_of(root / LABELS, ('number', 'name', 'category')):
     number = whole_number(place, 'number', cells['number'])
     if number > _LARGEST:
@@ -127,7 +128,11 @@ def _read_labels(root: pathlib.Path) -> list[Concept]:
       raise UserError(f'{place}: the number {number} is that of {found[number].name!r} too')
     if not cells['name']:
       raise UserError(f'{place}: has no name')
-    found[number] = Concept(number, harmless(cells['name']), _of_label(place, cells['category']))
+    name = harmless(cells['name'])
+    if name in number_of:
+      raise UserError(f'{place}: the name {name!r} is that of number {number_of[name]} too')
+    number_of[name] = number
+    found[number] = Concept(number, name, _of_label(place, cells['category']))
   return [found[number] for number in sorted(found)]
 
 

@@ -52,7 +52,7 @@ def open_label_folders(folder: str, size: tuple[int, int] = SIZE) -> Probe:
   concepts, first = _read_names(root)
   problems: list[str] = []
   files = _with_map(root, problems)
-  train = _read_splits(root, problems) if (root / _SPLITS).is_dir() else None
+  train = _read_splits(root, files, problems) if (root / _SPLITS).is_dir() else None
   if train is not None:
     files = {name: path for name, path in files.items() if name in train}
   if not files:
@@ -90,10 +90,23 @@ def _read_names(root: pathlib.Path) -> tuple[tuple[Concept, ...], int]:
   if not found:
     raise UserError(f'config.dataset: {root} needs names in {_TEXT} or {_TABLE}')
   more = 1 if 0 in found else 0
+  named = {number: harmless(found[number][0]) for number in sorted(found)}
+  _check_unique(root / (_TABLE if (root / _TABLE).is_file() else _TEXT), named)
   return tuple(
-    Concept(number + more, harmless(found[number][0]), (found[number][1],))
-    for number in sorted(found)
+    Concept(number + more, name, (found[number][1],)) for number, name in named.items()
   ), more
+
+
+def _check_unique(path: pathlib.Path, named: Mapping[int, str]) -> None:
+  """Refuses two numbers of one name: what is found of a concept is kept by its name."""
+  number_of: dict[str, int] = {}
+  for number, name in named.items():
+    if name in number_of:
+      raise UserError(
+        f'{path}: the numbers {number_of[name]} and {number} are both named {name!r}; '
+        'give each a name of its own'
+      )
+    number_of[name] = number
 
 
 def _lines_of(path: pathlib.Path) -> list[str]:
@@ -126,8 +139,10 @@ def _with_map(root: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Path
   return found
 
 
-def _read_splits(root: pathlib.Path, problems: list[str]) -> dict[str, bool]:
-  """NAME -> whether it is for training; what has no picture is a problem."""
+def _read_splits(
+  root: pathlib.Path, files: Mapping[str, pathlib.Path], problems: list[str]
+) -> dict[str, bool]:
+  """NAME -> whether it is for training; a name without a map or a picture is a problem."""
   found: dict[str, bool] = {}
   for split in ('train', 'val'):
     path = root / _SPLITS / f'{split}.txt'
@@ -139,6 +154,8 @@ def _read_splits(root: pathlib.Path, problems: list[str]) -> dict[str, bool]:
         raise UserError(f'{path} line {number}: {name!r} is in the other split too')
       if not (root / _MAPS / f'{name}.png').is_file():
         problems.append(f'{path} line {number}: {name!r} has no label map')
+      elif name not in files:
+        problems.append(f'{path} line {number}: {name!r} has no picture in {root / _IMAGES}')
       found[name] = train
   return found
 

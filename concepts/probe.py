@@ -84,6 +84,15 @@ class Probe:
     Raises:
       ImageError: as `labels`; for a number that is no concept's.
     """
+    _, indices, masks = self.labelled(index)
+    return indices, masks
+
+  def labelled(self, index: int) -> tuple[Labels, np.ndarray, np.ndarray]:
+    """What `labels` and `masks` give, from one reading of the picture's label maps.
+
+    Raises:
+      ImageError: as `masks`.
+    """
     labels, known = self.labels(index), [one.number for one in self.concepts]
     stacked = [found for maps in labels.maps.values() for found in maps]
     whole = {number for numbers in labels.whole.values() for number in numbers}
@@ -97,4 +106,4 @@ class Probe:
       for found in stacked:
         mask |= found == number
       mask |= number in whole
-    return indices, masks
+    return labels, indices, masks

@@ -21,6 +21,7 @@ from perturb.ops.area import kth_smallest
 
 TAU = 0.005
 BINS = 2**16  # As many as float16 has numbers.
+FULL = 2**32 - 1  # Values of a filter: so many, or more.
 
 _ZERO = 2**15  # The bin of zero.
 _LEAST, _LARGEST = 1023, 64512  # Those of -inf and inf; NaN lies outside.
@@ -47,7 +48,8 @@ class Sketch(NamedTuple):
 
   Attributes:
     counts: uint32 `[K, 65536]`, by rising value; that of zero is left out.
-    total: S, uint32, at most 4.29e9: for BRODEN's 63 305 pictures, maps of 260 x 260.
+    total: S, uint32. It stops at 2^32 - 1, which stands for that or more: too many for counters of
+      32 bits. Below are BRODEN's 63 305 pictures with maps of 260 x 260.
   """
 
   counts: jax.Array
@@ -89,12 +91,12 @@ def add(sketch: Sketch, values: jax.Array) -> Sketch:
   # The many zeros behind a ReLU would all wait for one counter: how many they are, the rest says.
   bins = jnp.where(bins == _ZERO, BINS, bins)
   counts = sketch.counts.at[filters, bins].add(jnp.uint32(1), mode='drop')
-  return Sketch(counts, sketch.total + jnp.uint32(rows.shape[0]))
+  return Sketch(counts, _up_to_full(sketch.total, jnp.uint32(rows.shape[0])))
 
 
 def merge(a: Sketch, b: Sketch) -> Sketch:
   """The sketch of the values of both."""
-  return Sketch(a.counts + b.counts, a.total + b.total)
+  return Sketch(a.counts + b.counts, _up_to_full(a.total, b.total))
 
 
 def threshold(sketch: Sketch, tau: float = TAU) -> Thresholds:
@@ -105,14 +107,20 @@ def threshold(sketch: Sketch, tau: float = TAU) -> Thresholds:
   numbers the same values exceed it as the exact one.
 
   Raises:
-    UserError: for a tau outside (0, 1), a sketch of no values; if a threshold is beyond 65504, the
-      largest float16, or values are NaN.
+    UserError: for a tau outside (0, 1), a sketch of no values or of 2^32 - 1 or more; if a
+      threshold is beyond 65504, the largest float16, or values are NaN.
   """
   _check_tau(tau)
   total = int(sketch.total)
   if not total:
     raise UserError('a sketch of no values has no thresholds')
-  bins, above, unknown = (np.asarray(found) for found in _chosen(sketch, _allowed(tau, total)))
+  if total == FULL:
+    raise UserError(
+      f'a sketch counts fewer than {FULL} values of a filter (pictures x height x width): take '
+      'fewer pictures, or a layer with smaller maps'
+    )
+  allowed = np.uint32(_allowed(tau, total))
+  bins, above, unknown = (np.asarray(found) for found in _chosen(sketch, allowed))
   if unknown.any():
     raise UserError(f'filter {int(np.argmax(unknown))} has values that are not numbers')
   beyond = (bins <= _LEAST) | (bins >= _LARGEST)
@@ -122,6 +130,12 @@ def threshold(sketch: Sketch, tau: float = TAU) -> Thresholds:
       'divide the activations of the layer by a constant'
     )
   return Thresholds(_upper_edges(bins), above / total)
+
+
+def _up_to_full(a: jax.Array, b: jax.Array) -> jax.Array:
+  """The sum of two uint32, at most `FULL`."""
+  total = a + b
+  return jnp.where(total < a, jnp.uint32(FULL), total)
 
 
 def _check_tau(tau: float) -> None:
@@ -163,7 +177,7 @@ def _chosen(sketch: Sketch, allowed: jax.Array) -> tuple[jax.Array, jax.Array, j
   def of_filter(counts: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     counts = counts.at[_ZERO].set(sketch.total - counts.sum(dtype=jnp.uint32))
     above = sketch.total - jnp.cumsum(counts, dtype=jnp.uint32)
-    chosen = jnp.argmax(above <= allowed.astype(jnp.uint32))
+    chosen = jnp.argmax(above <= allowed)
     unknown = counts[:_LEAST].any() | counts[_LARGEST + 1 :].any()
     return chosen, above[chosen], unknown
 

@@ -177,8 +177,9 @@ def labels_of(probe: Probe, batch: int, workers: int = 2) -> Iterator[Labelled]:
   categories = categories_of(probe)
 
   def load(index: int) -> tuple[np.ndarray, np.ndarray, list[bool]]:
-    there = probe.labels(index).categories()
-    return *probe.masks(index), [name in there for name in categories]
+    labels, indices, masks = probe.labelled(index)
+    there = labels.categories()
+    return indices, masks, [name in there for name in categories]
 
   loaded = load_ahead(load, range(len(probe.train)), ahead=2 * batch, workers=workers)
   start = 0

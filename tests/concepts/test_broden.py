@@ -136,6 +136,7 @@ def test_a_dense_coding_may_be_there(folder):
     ('label.csv', '300,', '0,', "line 4: number must be a whole number from 1, not '0'"),
     ('label.csv', '300,', '65536,', 'line 4: number must be at most 65535'),
     ('label.csv', 'wheel,part', ',part', 'line 4: has no name'),
+    ('label.csv', 'wheel,part', 'person,part', "line 4: the name 'person' is that of number 1 too"),
     ('label.csv', 'part(2);', 'part(2;', r'line 4: category must be as object\(12\);part\(3\)'),
   ],
 )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from concepts.binarised import binarised
+from concepts.binarised import Bits, Lists, binarised
 from concepts.concept_vectors import leave_one_out, start_vectors, top_filters, train_vectors
 from concepts.labelled_pairs import alphas
 from concepts.vector_steps import pixel_loss
@@ -191,6 +191,17 @@ def test_activations_of_another_form_are_refused():
     binarised(packed, K, 'dense')
   with pytest.raises(UserError, match='active positions, not 4 at most'):
     binarised(packed, K, 'lists', entries=4)
+
+
+def test_one_full_picture_makes_bits_of_all():
+  """64 filters on 8 x 8: the bits take 512 bytes a picture, an entry of a list takes 4."""
+  few = np.zeros((5, 8, 8, 64), bool)
+  few[:, 0, :, 0] = True
+  few[2].reshape(-1)[:512] = True
+  assert isinstance(binarised(np.packbits(few, axis=-1), 64), Lists)
+  few[2].reshape(-1)[:513] = True  # 1024 entries: 4096 bytes, in place of 2048.
+  assert isinstance(binarised(np.packbits(few, axis=-1), 64), Bits)
+  assert isinstance(binarised(np.packbits(few, axis=-1), 64, 'lists'), Lists)
 
 
 @pytest.mark.parametrize('form', ['lists', 'bits'])

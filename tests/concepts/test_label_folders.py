@@ -121,6 +121,17 @@ def test_splits_of_files(folder):
     open_label_folders(str(folder))
 
 
+def test_a_name_of_a_split_without_a_picture_is_a_problem(folder):
+  (folder / 'splits').mkdir()
+  (folder / 'splits/train.txt').write_text('p3\n')
+  (folder / 'splits/val.txt').write_text('p1\np2\n')
+  (folder / 'images/p1.jpg').unlink()
+  probe = open_label_folders(str(folder))
+  assert [source.name for source in probe.pictures.sources] == ['p2', 'p3']
+  (problem,) = probe.pictures.problems
+  assert "val.txt line 1: 'p1' has no picture in" in problem
+
+
 def test_folders_below_and_pictures_without_a_map(folder):
   picture(folder / 'images/more/p1.png')
   grey(quarters(1, 1, 1, 1), folder / 'labels/more/p1.png')
@@ -139,6 +150,7 @@ def test_folders_below_and_pictures_without_a_map(folder):
     ('number,name\n1,a\n1,b\n', r'names.csv line 3: the number 1 is there twice'),
     ('number,name\n70000,a\n', r'names.csv line 2: the number 70000 is over 65535'),
     ('number,name\n1,\n', r'names.csv line 2: the number 1 has no name'),
+    ('number,name\n7,a\n0,a\n', r"names.csv: the numbers 0 and 7 are both named 'a'"),
     ('number,name\nx,a\n', r"line 2: number must be a whole number from 0, not 'x'"),
     ('id,name\n', r"names.csv: the first line must name .* 'number' is missing"),
     ('number,name\n', r'needs names in names.txt or names.csv'),
@@ -147,6 +159,12 @@ def test_folders_below_and_pictures_without_a_map(folder):
 def test_what_is_wrong_in_the_names_is_said(folder, text, message):
   (folder / 'names.csv').write_text(text)
   with pytest.raises(UserError, match=message):
+    open_label_folders(str(folder))
+
+
+def test_two_lines_of_one_name_are_said(folder):
+  (folder / 'names.txt').write_text('door\nbicycle\n door\n')
+  with pytest.raises(UserError, match=r"names.txt: the numbers 1 and 3 are both named 'door'"):
     open_label_folders(str(folder))
 
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from concepts.quantiles import add, empty_sketch, exact_thresholds, merge, threshold
+from concepts.quantiles import FULL, Sketch, add, empty_sketch, exact_thresholds, merge, threshold
 from perturb.errors import UserError
 
 TAU = 0.01
@@ -70,6 +70,23 @@ def test_sketches_add_up_in_any_order():
   merged = merge(sketch_of(a, [3, 1]), sketch_of(a[::-1], [3, 1]))
   for one, other in zip(whole, merged, strict=True):
     np.testing.assert_array_equal(one, other)
+
+
+def planted(total):
+  return Sketch(empty_sketch(K).counts, jnp.uint32(total))
+
+
+def test_more_values_than_can_be_counted_are_refused_not_wrapped():
+  some = np.ones((BLOCK, K), np.float32)
+  most = add(planted(FULL - 1 - BLOCK), some)
+  assert int(most.total) == FULL - 1
+  for tau in (TAU, 0.9):
+    np.testing.assert_array_equal(threshold(most, tau).levels, 0)
+  once = add(most, some)
+  for full in (merge(once, planted(0)), add(once, some), merge(planted(2**31), planted(2**31))):
+    assert int(full.total) == FULL
+    with pytest.raises(UserError, match='a sketch counts fewer than 4294967295 values'):
+      threshold(full, TAU)
 
 
 def test_what_is_wrong_is_named():

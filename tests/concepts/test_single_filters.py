@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from concepts.single_filters import dissect
+from concepts.single_filters import dissect, labels_of
 from perturb.errors import UserError
 from tests.concepts.planted import SHARE, SIDE, planted_net, planted_probe
 
@@ -39,6 +39,22 @@ def test_pictures_that_go_through_the_network_twice_give_the_same():
   once, twice = planted(), planted(kept=0)
   np.testing.assert_array_equal(once.iou, twice.iou)
   np.testing.assert_array_equal(once.thresholds.above, twice.thresholds.above)
+
+
+def test_the_maps_of_a_picture_are_read_once():
+  probe, read = planted_probe(), []
+
+  def counted(index):
+    read.append(index)
+    return probe.read(index)
+
+  found = list(labels_of(dataclasses.replace(probe, read=counted), 4, workers=1))
+  assert sorted(read) == list(range(len(probe.train)))
+  concepts, masks = (np.concatenate([one[field] for one in found]) for field in range(2))
+  for index in read:
+    indices, expected = probe.masks(index)
+    np.testing.assert_array_equal(concepts[index][: len(indices)], indices)
+    np.testing.assert_array_equal(masks[index][: len(indices)], expected)
 
 
 def test_what_is_wrong_is_named():
