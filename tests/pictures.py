@@ -1,6 +1,6 @@
 """Makes the pictures of the documents by the commands beside them: python -m tests.pictures [NAME].
 
-Without a name all of them are made anew, which takes an hour and a half, most of it for
+Without a name all of them are made anew, which takes two hours, most of it for
 benchmark.png, which needs data/composites. What runs/ holds is not computed again.
 """
 
@@ -36,6 +36,10 @@ PICTURES = {
   'channels.jpg': Made('docs/methods.md', 'runs/channels', 'channels/coffee.png'),
   'benchmark.png': Made('docs/benchmarks.md', 'runs/sixteen', 'benchmark.png'),
   'an8flower.jpg': Made('docs/benchmarks.md', 'data/an8flower', 'contact_sheet.png'),
+  'relevant_average.jpg': Made('docs/relevant.md', 'runs/relevant', 'average_images.png'),
+  'relevant_explanations.jpg': Made(
+    'docs/relevant.md', 'runs/relevant_an8flower', 'explanations.png'
+  ),
   'sweep.png': Made('docs/runs.md', 'runs/sweep', 'summary.png'),
 }
 
