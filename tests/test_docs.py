@@ -75,7 +75,7 @@ CHEAPER = {
   'train_an8flower': ['--config.images=digits', '--config.epochs=1'],
   'net2vec': [
     '--config.scenes.pictures=60',
-    "--config.layers=('blocks.10',)",
+    "--config.layers=('head.norm',)",
     '--config.epochs=2',
     '--config.subsets=(1,)',
   ],
