@@ -15,8 +15,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.scenes = scenes.get_config()
   del config.scenes['task']
   common.add_network(config)
-  # From the first to the last, below their ReLUs: above, these have a ceiling of 6, where the largest
-  # activations of many filters are tied, and none can be among the largest 1 in 200.
+  # From the first to the last, below their ReLUs: above, these have a ceiling of 6, at which the
+  # largest activations of many filters are tied, so that none is among the largest 1 in 200.
   config.layers = (
     'blocks.4.expand_norm', 'blocks.6.expand_norm', 'blocks.10.expand_norm', 'head.norm',
   )  # fmt: skip

@@ -62,12 +62,9 @@ def read_labels(probe: Probe, indices: np.ndarray, names: list[str], workers: in
 
   def read(index: int) -> tuple[np.ndarray, np.ndarray, set[str]] | str:
     try:
-      concepts, masks = probe.masks(index)
-      return (
-        concepts,
-        np.packbits(masks.reshape(len(masks), probe.size[0] * probe.size[1]), -1),
-        probe.labels(index).categories(),
-      )
+      labels, concepts, masks = probe.labelled(index)
+      packed = np.packbits(masks.reshape(len(masks), probe.size[0] * probe.size[1]), -1)
+      return concepts, packed, labels.categories()
     except ImageError as error:
       return str(error)
 
