@@ -44,10 +44,11 @@ def test_the_gradient_of_a_network_that_reads_one_part_ranks_the_parts(tmp_path)
   ]
 
 
-def test_means_by_fold_without_the_images_that_have_no_number():
-  values = np.array([[0.5, 1, np.nan], [np.nan, 0, np.nan], [-0.5, 1, 1]])
-  methods = {'a': 'A', 'b': 'B', 'c': 'C'}
-  rows = rows_of(values, np.array([0, 0, 1]), methods, {'a': (0.1, 0.2)})
+def test_means_by_fold_over_classes_without_the_images_that_have_no_number():
+  """Two images of a class in a fold count as much as one of another."""
+  values = np.array([[0.5, 1, np.nan], [np.nan, 0, np.nan], [np.nan, 0, np.nan], [-0.5, 1, 1]])
+  methods, labels = {'a': 'A', 'b': 'B', 'c': 'C'}, np.array([1, 0, 0, 0])
+  rows = rows_of(values, np.array([0, 0, 0, 1]), labels, methods, {'a': (0.1, 0.2)})
   assert [row.name for row in rows] == ['b', 'a', 'c']  # What has no mean is last.
   assert [row.folds.tolist() for row in rows[:2]] == [[0.5, 1], [0.5, -0.5]]
   assert (rows[0].mean, rows[0].deviation) == pytest.approx((0.75, 0.25))
