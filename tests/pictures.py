@@ -36,6 +36,8 @@ PICTURES = {
   'channels.jpg': Made('docs/methods.md', 'runs/channels', 'channels/coffee.png'),
   'benchmark.png': Made('docs/benchmarks.md', 'runs/sixteen', 'benchmark.png'),
   'an8flower.jpg': Made('docs/benchmarks.md', 'data/an8flower', 'contact_sheet.png'),
+  'net2vec_results.png': Made('docs/net2vec.md', 'runs/net2vec', 'results.png'),
+  'net2vec_map.png': Made('docs/net2vec.md', 'runs/net2vec', 'map.png'),
   'relevant_average.jpg': Made('docs/relevant.md', 'runs/relevant', 'average_images.png'),
   'relevant_explanations.jpg': Made(
     'docs/relevant.md', 'runs/relevant_an8flower', 'explanations.png'

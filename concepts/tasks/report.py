@@ -54,7 +54,7 @@ NEIGHBOURS = ('layer', 'task', 'concept', 'place', 'neighbour', 'cosine')
 SUBSETS = ('layer', 'task', 'filters', 'concepts', 'score')
 SHOWN = ('concepts', 'everything', 'single', 'combined', 'wins')  # Columns that are printed.
 NEAREST = 5
-DETECTED = 6  # Examples of a figure.
+DETECTED = 6  # Examples of a figure: of as many concepts, the ones in the middle by their IoU.
 
 
 class Found(NamedTuple):
@@ -259,7 +259,7 @@ def _examples(
   found: Found,
   config: ml_collections.ConfigDict,
 ) -> tuple[list[PictureView], list[ExampleView]]:
-  """Validation pictures of each concept, at even ranks of its IoU in the last layer."""
+  """Validation pictures of each concept, at even ranks of its IoU in the last layer, best first."""
   of_task = [one for one in found.learned if one.task == SEGMENTATION]
   if not of_task or not config.examples:
     return [], []
@@ -275,7 +275,7 @@ def _examples(
   places, views, examples = dict[int, int](), list[PictureView](), list[ExampleView]()
   for number, concept in enumerate(concepts):
     own = np.flatnonzero(fits.vector == number)
-    ranked = own[np.argsort(ious[own], kind='stable')]
+    ranked = own[np.argsort(-ious[own], kind='stable')]
     some = np.unique(np.linspace(0, len(ranked) - 1, config.examples).round().astype(int))
     for row in ranked[some]:
       pair, rank = int(fits.pair[row]), int(np.flatnonzero(ranked == row)[0])
@@ -372,7 +372,11 @@ def _draw(
   }
   segmented = [view.name for view in views if view.task == SEGMENTATION]
   if study.examples:
-    some = study.examples[:: max(1, len(study.examples) // DETECTED)][:DETECTED]
+    concept = np.array([one.concept for one in study.examples])
+    first = np.flatnonzero(np.diff(concept, prepend=-1))  # Of each concept, its best one.
+    spread = np.unique(np.linspace(0, len(first) - 1, DETECTED).round().astype(int))
+    middle = [(at + np.count_nonzero(concept == concept[at]) // 2) for at in first[spread]]
+    some = [study.examples[i] for i in middle]
     drawn['masks'] = figures.example_masks(some, study.pictures, concepts, segmented[-1])
   for name, figure in drawn.items():
     if figure is not None:
