@@ -125,7 +125,7 @@ def _category_lines(
 
 def _slanted(axes: Axes, names: Sequence[str]) -> None:
   """Long names of layers do not run into each other."""
-  if sum(map(len, names)) > 30:
+  if sum(map(len, names)) > 16:
     axes.tick_params(axis='x', labelrotation=35)
     for label in axes.get_xticklabels():
       label.set(ha='right', rotation_mode='anchor')
@@ -356,6 +356,9 @@ def concept_map(layer: LayerView, concepts: Sequence[ConceptView]) -> Figure:
       frameon=False, fontsize=6.5, loc='lower left', bbox_to_anchor=(0, 1), ncols=6,
       handletextpad=0.1, columnspacing=1,
     )  # fmt: skip
+    axes.text(
+      1, 1.02, f'{layer.name}, {layer.task}', fontsize=6.5, ha='right', transform=axes.transAxes
+    )
     _named(axes, layer.map, concepts)
   return figure
 

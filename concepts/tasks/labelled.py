@@ -19,14 +19,14 @@ class Labelled(NamedTuple):
     train: which pictures are for training, bool `[N]`.
     readable: which pictures have labels that can be read, bool `[N]`.
     categories: in which categories each is labelled, bool `[N, G]`.
-    problems: a line for each picture whose labels cannot be read.
+    problems: name of each picture whose labels cannot be read -> why.
   """
 
   pairs: Pairs
   train: np.ndarray
   readable: np.ndarray
   categories: np.ndarray
-  problems: list[str]
+  problems: dict[str, str]
 
   def of_pictures(self, at: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
     """(concepts of some pictures `[n, P]`, -1 for none; their masks, bool `[n, P, sh, sw]`)."""
@@ -68,14 +68,14 @@ def read_labels(probe: Probe, indices: np.ndarray, names: list[str], workers: in
     except ImageError as error:
       return str(error)
 
-  concept, picture, masks, problems = [], [], [], []
+  concept, picture, masks, problems = [], [], [], dict[str, str]()
   readable = np.zeros(len(indices), bool)
   categories = np.zeros((len(indices), len(names)), bool)
   found = load_ahead(read, indices.tolist(), ahead=64, workers=workers)
   for i, one in enumerate(found):
     if isinstance(one, str):
-      problems.append(one)
-      print(f'error: {one}', file=sys.stderr)
+      problems[probe.pictures.sources[int(indices[i])].name] = one
+      print(f'left out: {one}', file=sys.stderr)
       continue
     readable[i] = True
     categories[i] = [name in one[2] for name in names]

@@ -33,6 +33,7 @@ from perturb.run import devices
 from perturb.run.inputs import digest_of
 from perturb.run.loop import Outcome
 from perturb.run.subjects import named_network
+from perturb.store import failures, files
 from perturb.store.results import RESULTS
 from perturb.store.workdir import Workdir
 from perturb.tasks.checks import check_least
@@ -78,6 +79,9 @@ def _study(
   labelled = read_labels(probe, recorded.indices, categories_of(probe), config.workers)
   vectors = folder.path / VECTORS / _digest(recorded.names, labelled)
   vectors.mkdir(parents=True, exist_ok=True)
+  if labelled.problems:
+    unread = [(name, '', 'labels', reason) for name, reason in labelled.problems.items()]
+    files.write_table(folder.path / 'failures.csv', failures.HEADER, unread)
   _say_left_out(probe, labelled, config)
   found = Found([], [], [])
   first, groups = [one.categories[0] for one in probe.concepts], categories_of(probe)

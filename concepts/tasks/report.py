@@ -145,9 +145,17 @@ def _write_tables(
   files.write_table(folder.path / 'neighbours.csv', NEIGHBOURS, _neighbour_rows(names, found))
   files.write_table(folder.path / 'subsets.csv', SUBSETS, _subset_rows(found))
   of_layers = [_layer_row(one, of_task[one.task], found) for one in found.learned]
-  files.write_table(folder.path / 'layers.csv', LAYERS, [tuple(row.values()) for row in of_layers])
+  files.write_table(
+    folder.path / 'layers.csv',
+    LAYERS,
+    [tuple('' if value is None else value for value in row.values()) for row in of_layers],
+  )
   shown = [tuple(row[name] for name in ('layer', 'task', *SHOWN)) for row in of_layers]
   print(format_table(('layer', 'task', *SHOWN), shown))
+  print(
+    'everything: of a mask that is everywhere, or of a guess; wins: the share of concepts whose '
+    'combination is as good as the single filter, or better'
+  )
   return of_layers
 
 
@@ -216,7 +224,7 @@ def _layer_row(one: Learned, everything: np.ndarray, found: Found) -> dict[str, 
     'wins': round(float(share.mean), 4),
     'wins_low': round(float(share.low), 4),
     'wins_high': round(float(share.high), 4),
-    'correlated': round(float(correlated), 4),
+    'correlated': None if np.isnan(correlated) else round(float(correlated), 4),
   }
 
 

@@ -106,7 +106,19 @@ def respond(setting: Setting) -> tuple[Known, Outcome]:
   labels = _labels(setting, of_dataset, predicted)
   indices = np.array([index[name] for name in names])
   parts = _folds(setting, labels, indices)
+  _warn_at_chance(setting, labels, predicted)
   return Known(names, indices, labels, predicted, parts, stored), outcome
+
+
+def _warn_at_chance(setting: Setting, labels: np.ndarray, predicted: np.ndarray) -> None:
+  """Says so if the network knows the labels little better than chance would."""
+  right, chance = float(np.mean(labels == predicted)), 1 / len(set(labels.tolist()))
+  if setting.classes and right < 1.5 * chance and jax.process_index() == 0:
+    print(
+      f'warning: the network gets {right:.0%} of the images right, and a guess {chance:.0%}; what '
+      'explains its predictions explains little',
+      file=sys.stderr,
+    )
 
 
 def _labels(setting: Setting, of_dataset: np.ndarray, predicted: np.ndarray) -> np.ndarray:

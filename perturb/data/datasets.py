@@ -86,14 +86,14 @@ def of_examples(examples: Examples, indices: Sequence[int] | np.ndarray) -> Data
 
 
 def _sliced(dataset: Dataset, split: str) -> Dataset:
-  """The pictures of a slice: '[:1000]', '[1000:]', '[1000:2000]'; '' for all."""
-  found = re.fullmatch(r'\[(\d*):(\d*)\]', split.strip()) if split else None
+  """The pictures of a slice: '[:1000]', '[1000:2000]', '[::20]'; '' for all."""
+  found = re.fullmatch(r'\[(\d*):(\d*)(?::([1-9]\d*))?\]', split.strip()) if split else None
   if not split:
     return dataset
   if not found:
     raise UserError(f'config.split: of files it is a slice such as [1000:2000], not {split!r}')
-  start, stop = (int(number) if number else None for number in found.groups())
-  return dataset.take(range(len(dataset.sources))[start:stop])
+  start, stop, step = (int(number) if number else None for number in found.groups())
+  return dataset.take(range(len(dataset.sources))[start:stop:step])
 
 
 def of_class_folders(folder: str, field: str) -> Dataset:

@@ -109,7 +109,10 @@ def find_images(images: str) -> tuple[list[Source], list[str]]:
     if not found and glob.has_magic(item):
       problems.append(f'images: {item!r} matches no file')
     elif not found and os.path.isdir(item):
-      problems.append(f'images: the folder {item!r} holds no picture')
+      problems.append(
+        f'images: the folder {item!r} holds no picture; with a subfolder for each class it is '
+        f"'classes:{item}'"
+      )
     elif not found:
       problems.append(f'images: {item!r} does not exist{did_you_mean(item, list(bundled))}')
     paths += found

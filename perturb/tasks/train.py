@@ -63,8 +63,8 @@ def run(config: ConfigDict, workdir: str) -> int:
   dataset = dataset_of(config)
   if len(dataset.class_names) < 2:
     raise UserError(
-      f'config.images: {config.images!r} has {len(dataset.class_names)} classes; a training takes '
-      "pictures with labels of two or more, as 'classes:FOLDER', with a subfolder for each, has"
+      f'config.images: {config.images!r} has {len(dataset.class_names)} labelled classes; a '
+      "training takes two or more: 'classes:FOLDER' has a subfolder for each"
     )
   net = untrained(config.network, dataset.class_names, config.preprocessing, config.seed)
   folder = Workdir(workdir, config, ['checkpoints'], FREE)
@@ -104,8 +104,8 @@ def _check_classes(examples: Examples, config: ConfigDict) -> None:
   least = int(counts.argmin())
   if counts[least] < config.folds:
     raise UserError(
-      f'config.folds: class {examples.class_names[least]!r} has {counts[least]} pictures that can '
-      f'be read, for {config.folds} folds'
+      f'config.images: class {examples.class_names[least]!r} has {counts[least]} pictures that can '
+      f'be read, and there are {config.folds} folds; take more pictures, or fewer folds'
     )
 
 

@@ -156,6 +156,9 @@ def test_a_folder_of_classes_counts_them_by_name(tmp_path):
 
 def test_a_slice_of_files():
   assert [s.name for s in open_dataset('chelsea, coffee, rocket', '[1:2]').sources] == ['coffee']
+  assert [s.name for s in open_dataset('digits', '[::1000]').sources] == [
+    '0_0000', '2_1000', '4_2000', '6_3000', '8_4000',
+  ]  # fmt: skip
   with pytest.raises(UserError, match='a slice such as'):
     open_dataset('chelsea', 'train')
 

@@ -158,8 +158,8 @@ def test_more_pictures_than_memory_holds_are_refused(coloured, monkeypatch):
   ('field', 'value', 'message'),
   [
     ('images', 'digit', "images: 'digit' does not exist"),
-    ('images', 'chelsea', "'chelsea' has 0 classes; a training takes pictures with labels"),
-    ('split', '[:600]', "class '2' has 0 pictures that can be read, for 2 folds"),
+    ('images', 'chelsea', "'chelsea' has 0 labelled classes; a training takes two or more"),
+    ('split', '[:600]', "class '2' has 0 pictures that can be read, and there are 2 folds"),
     ('fit', 'aspect', 'config.fit must be one of crop, squash'),
     ('network', 'flowers', "network 'flowers' is not known; did you mean 'flower'"),
     ('folds', 1, 'config.folds must be at least 2'),
