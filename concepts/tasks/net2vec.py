@@ -44,7 +44,7 @@ FREE = ('workers', 'examples', 'wordnet', 'words')  # What another start may cha
 def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   """Dissects the layers of a network, and learns the vectors of concepts.
 
-  The workdir gets `activations/`, the results of a run over the pictures; `vectors/*.npz`, what is
+  The workdir gets `activations/`, the results of a run over the pictures; `vectors/`, what is
   learned; `concepts.csv`, a row for each layer, task and concept; `filters.csv`, a row for each
   filter; `layers.csv`, `neighbours.csv`, `subsets.csv`; figures; and the page `net2vec.html`.
 
@@ -79,6 +79,7 @@ def _study(
   labelled = read_labels(probe, recorded.indices, categories_of(probe), config.workers)
   vectors = folder.path / VECTORS / _digest(recorded.names, labelled)
   vectors.mkdir(parents=True, exist_ok=True)
+  (folder.path / 'failures.csv').unlink(missing_ok=True)  # Of an earlier start.
   if labelled.problems:
     unread = [(name, '', 'labels', reason) for name, reason in labelled.problems.items()]
     files.write_table(folder.path / 'failures.csv', failures.HEADER, unread)
@@ -110,6 +111,9 @@ def _check(config: ml_collections.ConfigDict) -> None:
   check_choice('config.loss', config.loss, ('overlap', 'bce'))
   if not 0 < config.tau < 1:
     raise UserError(f'config.tau must be between 0 and 1, a share, not {config.tau}')
+  for name in ('learning_rate', 'classifier_rate'):
+    if not config[name] > 0:
+      raise UserError(f'config.{name} must be larger than 0, not {config[name]}')
   if not config.learned:
     raise UserError(f'config.learned: give {SEGMENTATION!r} or {CLASSIFICATION!r}, or both')
   for task in config.learned:

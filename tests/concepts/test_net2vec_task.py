@@ -136,6 +136,7 @@ def test_labels_that_cannot_be_read_leave_their_picture_out(scenes, tmp_path, ca
   assert net2vec.run(config, str(tmp_path / 'run')) == 1
   assert str(gone) in capsys.readouterr().err
   assert json.loads((tmp_path / 'run' / 'summary.json').read_text())['failed'] == 1
+  assert str(gone) in (tmp_path / 'run' / 'failures.csv').read_text()
 
 
 def test_a_picture_that_can_be_read_again_is_taken_in(scenes, tmp_path, capsys):
@@ -177,6 +178,7 @@ def test_scenes_of_another_config_are_not_taken(tmp_path):
     ('layers', ('pool9',), "no layer 'pool9'"),
     ('tau', 1.0, 'config.tau must be between 0 and 1'),
     ('loss', 'l2', 'config.loss must be one of overlap, bce'),
+    ('classifier_rate', 0.0, 'config.classifier_rate must be larger than 0'),
     ('learned', ('segment',), 'config.learned must be one of segmentation, classification'),
     ('subsets', (0,), 'config.subsets must be numbers of filters from 1'),
     ('wordnet', '/nowhere', 'WordNet has index.noun'),
