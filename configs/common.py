@@ -43,6 +43,6 @@ SHARED = ('task', 'images', 'split', 'data_dir', 'fit', 'folds', 'seed', 'worker
 
 def add_training(config: ml_collections.ConfigDict, training: ml_collections.ConfigDict) -> None:
   """How a network is trained first where none is given: on the same pictures, split alike."""
-  config.training = training
+  config.training = training  # Of the network that is trained first.
   for name in SHARED:
     del training[name]

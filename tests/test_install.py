@@ -44,7 +44,7 @@ def imported(source):
 
 
 def test_what_is_imported_is_among_the_requirements():
-  sources = [path.read_text() for room in ('perturb', 'configs', 'launch')
+  sources = [path.read_text() for room in ('perturb', 'concepts', 'configs', 'launch')
              for path in ROOT.glob(f'{room}/**/*.py')]  # fmt: skip
   for path in (ROOT / 'README.md', *ROOT.glob('docs/*.md')):
     sources += re.findall(r'^```python\n(.*?)^```', path.read_text(), re.DOTALL | re.MULTILINE)
@@ -52,6 +52,12 @@ def test_what_is_imported_is_among_the_requirements():
   lines = (ROOT / 'requirements.txt').read_text()
   required = {one.lower() for one in re.findall(r'^[\w-]+', lines, re.MULTILINE)}
   packages = importlib.metadata.packages_distributions()
-  of_others = {'perturb', 'configs', 'launch', 'xarray'}  # A block of docs/runs.md is not run.
+  of_others = {
+    'perturb',
+    'concepts',
+    'configs',
+    'launch',
+    'xarray',
+  }  # A block of docs/runs.md is not run.
   for name in names - of_others:
     assert required & {one.lower().replace('_', '-') for one in packages.get(name, ())}, name
