@@ -69,6 +69,7 @@ def start(load_tasks: Callable[[], Mapping[str, Task]], module: str = MODULES[0]
       join_processes()
       task = _task_of(config.value, load_tasks(), module)
       failed = task(config.value, str(workdir.value))
+      leave_together()
     except UserError as error:
       raise SystemExit(f'error: {error}') from error
     except KeyboardInterrupt:
@@ -193,6 +194,13 @@ def start_jax() -> None:
   if CACHE.value:
     jax.config.update('jax_compilation_cache_dir', CACHE.value)
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+def leave_together() -> None:
+  """Waits for what process 0 still writes: JAX ends all once one has waited 5 minutes to leave."""
+  from perturb.run.devices import barrier
+
+  barrier('the run is written')
 
 
 def join_processes() -> None:

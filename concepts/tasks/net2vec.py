@@ -57,13 +57,9 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   folder = Workdir(workdir, config, [f'{PART}/{RESULTS}', VECTORS, FOLDER], free=FREE)
   probe = _probe(config, folder)
   recorded, outcome = record(net, probe, features, config, folder.path)
-  failed = outcome.failed
-  try:
-    if jax.process_index() == 0:  # The rest is one process's work; the others wait for it.
-      failed = _study(config, folder, net, probe, features, recorded, outcome)
-  finally:
-    devices.barrier('the study is written')
-  return failed
+  if jax.process_index():  # The rest is one process's work.
+    return outcome.failed
+  return _study(config, folder, net, probe, features, recorded, outcome)
 
 
 def _study(
