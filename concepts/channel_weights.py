@@ -44,13 +44,16 @@ def _mean_gradients(net, x, *, layers, classes):
 
 
 def channel_weights(
-  net: Pretrained, x: jax.Array | np.ndarray, layers: Sequence[str], target: str | int
+  net: Pretrained,
+  x: jax.Array | np.ndarray | Sequence[jax.Array | np.ndarray],
+  layers: Sequence[str],
+  target: str | int,
 ) -> dict[str, np.ndarray]:
   """The weights w of each layer's channels for a class, float32 `[K]`, by layer.
 
   Args:
     net: the network.
-    x: preprocessed images `[N, H, W, C]`.
+    x: preprocessed images `[N, H, W, C]`; or several such arrays, whose images differ in shape.
     layers: their names.
     target: index or name of the class.
 
@@ -58,5 +61,16 @@ def channel_weights(
     UserError: for a layer or a class that the network does not have.
   """
   classes = (net.class_index(target),)
-  found = _mean_gradients(net, jnp.asarray(x), layers=tuple(layers), classes=classes)
-  return {layer: np.abs(np.asarray(one)[:, 0].mean(0)) for layer, one in found.items()}
+  batches = [x] if isinstance(x, jax.Array | np.ndarray) else x
+  found = [
+    _mean_gradients(net, jnp.asarray(one), layers=tuple(layers), classes=classes) for one in batches
+  ]
+  return {
+    layer: weights_of(np.concatenate([np.asarray(one[layer])[:, 0] for one in found]))
+    for layer in layers
+  }
+
+
+def weights_of(gradients: np.ndarray) -> np.ndarray:
+  """|mean over pictures| of what `mean_gradients` gives for a class, `[N, K]`: `[K]`."""
+  return np.abs(gradients.mean(0))

@@ -64,16 +64,21 @@ def pack(activations: Sequence[Activations], *, tolerance: float = 0.02) -> Pack
     low = min(low + 1 + low // 16, along.shape[1])
   codes = _codes(along[:, :low])
   lengths = np.linalg.norm(flat.astype(np.float64), axis=1).astype(np.float32)
-  columns = [_split(values, shapes) for values in (codes, _inverse(codes), lengths)]
   kept = float(shares[:low].sum() / max(shares.sum(), 1e-30))
-  return Packed(*columns, kept=min(kept, 1.0), error=error)
+  return Packed(
+    codes=_split(codes, shapes),
+    inverse=_split(_inverse(codes), shapes),
+    lengths=_split(lengths, shapes),
+    kept=min(kept, 1.0),
+    error=error,
+  )
 
 
 def packed_cosine(packed: Packed, first: int, second: int) -> np.ndarray:
   """The cosines `[H1, W1, H2, W2]` of two pictures as a page computes them."""
   codes = [packed.codes[one].astype(np.float32) for one in (first, second)]
   inverse = packed.inverse[first][:, :, None, None] * packed.inverse[second]
-  return np.einsum('ijc,klc->ijkl', *codes) * inverse
+  return np.tensordot(*codes, axes=(-1, -1)) * inverse
 
 
 def _checked(activations: Sequence[Activations]) -> list[np.ndarray]:

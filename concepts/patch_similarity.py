@@ -131,9 +131,8 @@ def similarity(
   first, second = weighted(first, weights), weighted(second, weights)
   if measure == 'cosine':
     first, second = unit(first), unit(second)
-  return (jnp if isinstance(first + second[:1, :1, :], jax.Array) else np).einsum(
-    'ijc,klc->ijkl', first, second
-  )
+  xp = jnp if isinstance(first, jax.Array) or isinstance(second, jax.Array) else np
+  return xp.tensordot(first, second, axes=(-1, -1))
 
 
 def correspondence(

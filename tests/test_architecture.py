@@ -47,6 +47,7 @@ CONCEPTS = (
   {'single_filters'},
   {'probe_vectors'},
   {'figures'},
+  {'overlays'},
   {'tasks'},
   {'main'},
 )  # fmt: skip
