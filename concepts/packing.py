@@ -76,9 +76,9 @@ def pack(activations: Sequence[Activations], *, tolerance: float = 0.02) -> Pack
 
 def packed_cosine(packed: Packed, first: int, second: int) -> np.ndarray:
   """The cosines `[H1, W1, H2, W2]` of two pictures as a page computes them."""
-  codes = [packed.codes[one].astype(np.float32) for one in (first, second)]
+  one, other = (packed.codes[at].astype(np.float32) for at in (first, second))
   inverse = packed.inverse[first][:, :, None, None] * packed.inverse[second]
-  return np.tensordot(*codes, axes=(-1, -1)) * inverse
+  return np.tensordot(one, other, axes=(-1, -1)) * inverse
 
 
 def _checked(activations: Sequence[Activations]) -> list[np.ndarray]:

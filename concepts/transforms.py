@@ -172,7 +172,7 @@ class Verdict(NamedTuple):
     follows: (moved - chance) / (1 - chance): 1 where what shows the same thing is as alike as can
       be, 0 where it is no more alike than any two patches.
     stays: (unmoved - chance) / (1 - chance), for the same place in the frame.
-    words: 'turns with the picture', 'stays in place', 'turns in part' or 'breaks'.
+    words: 'follows the picture', 'stays in place', 'follows in part' or 'breaks'.
   """
 
   follows: float
@@ -193,7 +193,7 @@ def turns_with(moved: float, unmoved: float, chance: float) -> Verdict:
   elif stays >= follows:
     words = 'stays in place'
   else:
-    words = 'turns with the picture' if follows >= 0.5 else 'turns in part'
+    words = 'follows the picture' if follows >= 0.5 else 'follows in part'
   return Verdict(follows, stays, words)
 
 

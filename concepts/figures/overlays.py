@@ -19,7 +19,7 @@ from perturb.figures.style import STYLE, bare, title
 # Of layers, shallow to deep: apart in lightness too, for every eye.
 COLOURS = ('#e69f00', '#009e73', '#0072b2', '#cc79a7', '#56b4e9', '#d55e00', '#000000')
 MARKS = ('o', 's', '^', 'D', 'v', 'P', 'X')
-LINES = 40  # Of a pair of pictures: those of the most alike patches.
+LINES = 25  # Of a pair of pictures: those of the most alike patches.
 _GAP = 0.06  # Between two pictures, as a share of the height of the first.
 _PAIR = 3.3  # inches
 
