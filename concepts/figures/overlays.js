@@ -31,14 +31,16 @@ const NOTES = {
   one: 'Every patch of the picture, compared with the yellow one.',
   all: 'Every patch of every picture, compared with the yellow one.',
   layers: 'The same place in every layer: each is compared with its own yellow patch.',
-  transforms: 'Every patch of every copy, compared with the yellow one. Dashed: where that patch went.',
+  transforms: 'Every patch of every copy, compared with the yellow one. White: where that patch went.',
   groups: 'Groups of patches that the layer activates alike, found over all pictures. Under the mouse: where a patch is alike.',
 };
 const MAPS = {amber: 'amber, negative blue', grey: 'grey, as the article', light: 'light on what is alike'};
 const GROUP_COLOURS = ['#4477aa', '#ee6677', '#228833', '#ccbb44', '#66ccee', '#aa3377', '#ee8866', '#bbbbbb'];  // Tol's bright scheme.
+/** @type {Record<string, string>} */
+const MARKS = {here: '#ffe11a', same: '#fff', near: '#fff', a: '#86e59a', b: '#e0aef0'};  // As in the style sheet.
 const DEFAULTS = {
   mode: 'all', layer: '', measure: 'cosine', picture: '0', transform: '0', a: '', b: '', view: 'a', hide: '-1',
-  map: 'amber', strength: '70', size: '', smooth: '0', marks: '1', pictures: '',
+  map: 'amber', strength: '80', size: '', smooth: '0', marks: '1', pictures: '',
 };
 
 /** @type {(id: string) => any} */
@@ -248,7 +250,7 @@ function rangeText(indices) {
 }
 function usualSize() {
   const count = state.mode === 'layers' ? layers.length : chosen().length;
-  return count <= 3 ? 320 : count <= 8 ? 228 : count <= 20 ? 176 : 128;
+  return count <= 3 ? 288 : count <= 8 ? 228 : count <= 20 ? 176 : 128;
 }
 /** Parts of the address; wrong ones are left out. */
 function readAddress() {
@@ -377,11 +379,12 @@ function renderControls() {
   for (const link of $('modes').children) {
     if (link.dataset.mode === state.mode) link.setAttribute('aria-current', 'page'); else link.removeAttribute('aria-current');
   }
-  $('note').textContent = /** @type {any} */ (NOTES)[state.mode];
   $('layer-field').hidden = state.mode === 'layers';
   $('picture-field').hidden = !['one', 'layers'].includes(state.mode);
   $('transform-field').hidden = state.mode !== 'transforms';
-  $('choose').hidden = state.mode === 'transforms' || shown < 2;
+  $('choose').hidden = state.mode === 'transforms' || shown < 2 || (['one', 'layers'].includes(state.mode) && state.picture !== 'all');
+  if ($('choose').hidden) closeChooser();
+  $('size').hidden = $('size-label').hidden = state.mode === 'one';
   $('choose').textContent = `Pictures: ${chosen().length} of ${shown}`;
   $('chosen').textContent = `${chosen().length} of ${shown} are shown`;
   fill('layer', layers.filter(one => state.mode !== 'groups' || one.groups).map(one => [one.name, one.name]), state.layer);
@@ -400,10 +403,18 @@ function renderControls() {
   const [a, b] = pinned();
   $('views').hidden = !(a && b);
   for (const button of $('views').children) button.setAttribute('aria-pressed', `${button.dataset.view === state.view}`);
+  $('note').textContent = noteOf(!!a, !!b);
+  $('hide').disabled = !!b && state.view === 'difference';
   $('unpin').disabled = !a;
   $('pin').textContent = !a ? 'Pin as A' : !b ? 'Pin as B' : 'Move B';
   for (const box of $('choices').querySelectorAll('input')) box.checked = chosen().includes(+box.value);
   renderLegend();
+}
+/** @param {boolean} a @param {boolean} b whether they are pinned */
+function noteOf(a, b) {
+  if (b && state.view === 'difference') return 'Similarity to A less similarity to B: green patches are more like A, purple ones more like B.';
+  const note = /** @type {any} */ (NOTES)[state.mode];
+  return a ? note.replaceAll('the yellow one', b && state.view === 'b' ? 'B' : 'A').replace('Under the mouse: where a patch is alike', `Where it is dark, a patch is unlike ${b && state.view === 'b' ? 'B' : 'A'}`) : note;
 }
 function renderLegend() {
   const groups = state.mode === 'groups' ? layers[layerIndex()].groups : null;
@@ -442,6 +453,7 @@ function update() {
       if (size > largest) largest = size;
     }
   }
+  $('grid').classList.toggle('painted', spots.length > 0 && state.map !== 'light' || state.mode === 'groups');
   scale = spots.length === 2 ? rounded(largest) : state.measure === 'dot' ? largest || 1 : 1;
   for (const stage of stages) {
     if (state.mode === 'groups' && spots.length < 2) paintGroups(stage); else paint(stage, spots.length === 2 ? 'difference' : state.map);
@@ -452,7 +464,7 @@ function update() {
 /** The next round number: the end of the bar of differences. @param {number} value */
 function rounded(value) {
   if (!value) return 1;
-  const step = 10 ** Math.floor(Math.log10(value)) / 4;
+  const step = 10 ** Math.floor(Math.log10(value)) / 5;
   return Math.ceil(value / step) * step;
 }
 /** @param {Stage} stage @param {(Query | null)[]} queries */
@@ -483,7 +495,7 @@ const parsed = new Map();
 /** @param {string} colour @returns {number[]} red, green and blue */
 function channels(colour) {
   if (!parsed.has(colour)) {
-    const context = /** @type {CanvasRenderingContext2D} */ (new OffscreenCanvas(1, 1).getContext('2d'));
+    const context = /** @type {OffscreenCanvasRenderingContext2D} */ (new OffscreenCanvas(1, 1).getContext('2d'));
     context.fillStyle = colour;
     context.fillRect(0, 0, 1, 1);
     parsed.set(colour, [...context.getImageData(0, 0, 1, 1).data.subarray(0, 3)]);
@@ -495,6 +507,8 @@ function weightsOf(stage, cell) {
   const groups = layers[stage.layer].groups, first = layers[stage.layer].pack.starts[stage.picture] + cell;
   return groups && stage.picture < shown ? Array.from(groups.maps.subarray(first * groups.count, (first + 1) * groups.count), byte => byte / 255) : [];
 }
+/** How bright a group is where the similarity is so large: its root, as most are small. @param {number} share */
+const brightness = share => Math.sqrt(Math.max(0, Math.min(1, share)));
 /** The mixed colours of the groups; dark where a patch is unlike the source. @param {Stage} stage */
 function paintGroups(stage) {
   const {maps, count} = /** @type {Groups} */ (layers[stage.layer].groups), {data} = stage.pixels, hide = threshold();
@@ -506,7 +520,7 @@ function paintGroups(stage) {
       const weight = maps[start + i * count + g] ** 2;  // The strongest group leads the colour.
       total += weight; red += weight * mix[g][0]; green += weight * mix[g][1]; blue += weight * mix[g][2];
     }
-    const covered = Math.min(1, 2 * Math.sqrt(total) / 255), alike = stage.known ? Math.max(0, Math.min(1, stage.values[i] / scale)) : 1;
+    const covered = Math.min(1, 2 * Math.sqrt(total) / 255), alike = stage.known ? brightness(stage.values[i] / scale) : 1;
     const alpha = 1 - alike * (1 - covered), shine = total ? alike * covered / (total * alpha || 1) : 0;
     data.set([red * shine, green * shine, blue * shine, stage.known && stage.values[i] < hide ? 0 : 255 * alpha], 4 * i);
   }
@@ -555,8 +569,8 @@ function placeText(spot) {
   const size = layers[spot.layer].pack.sizes[spot.picture], range = (/** @type {string} */ what, /** @type {number} */ p, /** @type {number} */ q) => p === q ? `${what} ${p + 1}` : `${what}s ${p + 1}–${q + 1}`;
   return `${range('row', spot.r0, spot.r1)}, ${range('column', spot.c0, spot.c1)} of ${size[0]} × ${size[1]}`;
 }
-/** @param {HTMLCanvasElement} canvas @param {Spot | null} spot */
-function crop(canvas, spot) {
+/** @param {HTMLCanvasElement} canvas @param {Spot | null} spot @param {string} colour of the frame */
+function crop(canvas, spot, colour) {
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d')), side = canvas.width;
   context.clearRect(0, 0, side, side);
   if (!spot) return;
@@ -570,7 +584,7 @@ function crop(canvas, spot) {
   context.lineWidth = 5;
   const box = /** @type {const} */ ([(spot.c0 * wide - x) * zoom, (spot.r0 * high - y) * zoom, (spot.c1 - spot.c0 + 1) * wide * zoom, (spot.r1 - spot.r0 + 1) * high * zoom]);
   context.strokeRect(...box);
-  context.strokeStyle = '#ffe11a';
+  context.strokeStyle = colour;
   context.lineWidth = 2.5;
   context.strokeRect(...box);
 }
@@ -588,26 +602,24 @@ function valueAt(spot) {
 /** @param {string} id @param {Spot | null} spot @param {string} text */
 function readCrop(id, spot, text) {
   const figure = $(id);
-  crop(figure.firstElementChild, spot);
+  crop(figure.firstElementChild, spot, MARKS[text.slice(0, 1).toLowerCase()] ?? MARKS.here);
   figure.lastElementChild.textContent = text;
 }
 /** @param {Spot[]} spots */
 function readOut(spots) {
-  const [a, b] = pinned(), main = spots[0] ?? null, lone = !a && !!here;
-  const other = a ? (here && !same(here, main) ? here : b && !same(b, main) ? b : null) : null;
-  const value = spots.length === 2 && other === b ? NaN : valueAt(other);
-  readCrop('crop-source', main, a ? (spots.length === 2 ? 'A and B' : state.view === 'b' ? 'B' : 'A') : here ? 'source' : '');
-  readCrop('crop-here', other, other ? (same(other, b) ? 'B' : same(other, a) ? 'A' : 'here') : '');
-  $('crop-here').style.visibility = other ? 'visible' : 'hidden';
-  const both = a && b ? [queryOf(a, layerIndex()), queryOf(b, layerIndex())] : [];
+  const [a, b] = pinned(), main = spots[0] ?? null, view = state.view === 'b' ? 'B' : 'A';
+  const other = a ? [here, b, a].find(spot => spot && !spots.some(one => same(one, spot))) ?? null : null;
+  const value = valueAt(other), both = a && b ? [queryOf(a, layerIndex()), queryOf(b, layerIndex())] : [];
   const between = both[0] && both[1] ? similarity(both[0], both[1]) : NaN;
-  $('value').textContent = a ? fixed(value) : '';
-  $('value-of').textContent = !a ? '' : spots.length === 2 ? 'A − B here' : measureText(state.measure);
-  $('where').textContent = !main ? 'Move over a picture, tap it, or go to it with Tab.'
-      : [`${lone ? '' : state.view === 'b' ? 'B: ' : 'A: '}${nameOf(main.picture)}, ${placeText(inLayer(main, layersShown(main)))}`,
-         other ? `${same(other, b) ? 'B' : 'here'}: ${nameOf(other.picture)}, ${placeText(other)}` : '', b ? `A to B: ${fixed(between)}` : ''].filter(Boolean).join(' · ');
+  readCrop('crop-source', main, spots.length === 2 ? 'A and B' : a ? view : main ? 'source' : '');
+  readCrop('crop-here', other, !other ? '' : same(other, b) ? 'B' : same(other, a) ? 'A' : 'here');
+  const of = main ? `${nameOf(main.picture)}, ${placeText(inLayer(main, layersShown(main)))}` : 'Move over a picture, tap it, or go to it with Tab.';
+  $('reading').classList.toggle('lone', !other);
+  $('value').textContent = other ? fixed(value) : '';
+  $('value-of').textContent = !other ? of : spots.length === 2 ? 'A − B here' : measureText(state.measure);
+  $('where').textContent = [other ? `${view}: ${of}` : '', other ? `${same(other, b) ? 'B' : 'here'}: ${nameOf(other.picture)}, ${placeText(other)}` : '', b ? `A to B: ${fixed(between)}` : ''].filter(Boolean).join('\n');
   $('where').title = $('where').textContent;
-  drawBar(spots.length === 2 ? 'difference' : state.map, value);
+  drawBar(spots.length === 2 ? 'difference' : state.mode === 'groups' ? 'groups' : state.map, value);
   readNearest(spots);
   readGroups();
   const chart = state.mode === 'transforms';
@@ -623,7 +635,8 @@ function drawBar(map, value) {
   if (text !== painted) {
     painted = text;
     const context = /** @type {CanvasRenderingContext2D} */ ($('bar').getContext('2d')), pixels = context.createImageData(511, 1), words = new Uint32Array(pixels.data.buffer);
-    words.set(colours[map]);
+    if (map === 'groups') words.forEach((_, i) => pixels.data.fill(255 * brightness((i - 255) / 255), 4 * i, 4 * i + 3).fill(255, 4 * i + 3, 4 * i + 4));
+    else words.set(colours[map]);
     if (map !== 'difference' && +state.hide > -1) words.fill(0, 0, Math.round(255 + 255 * +state.hide));
     context.putImageData(pixels, 0, 0);
     $('bar').setAttribute('aria-label', `Colours from ${fixed(-scale)} to ${fixed(scale)}`);
@@ -653,7 +666,7 @@ function readNearest(spots) {
     /** @type {HTMLElement} */ (button.parentElement).hidden = i >= found.length;
     if (i >= found.length) return;
     const stage = found[i], spot = patch(stage, stage.best);
-    crop(canvas, spot);
+    crop(canvas, spot, MARKS.near);
     text.textContent = fixed(stage.values[stage.best]);
     button.title = nameOf(stage.picture);
     button.setAttribute('aria-label', `${nameOf(stage.picture)}, ${placeText(spot)}: ${text.textContent}`);
@@ -693,7 +706,7 @@ const themed = name => getComputedStyle(document.documentElement).getPropertyVal
 const FONT = 'system-ui, "DejaVu Sans", sans-serif';
 /** @param {CanvasRenderingContext2D} context @param {number} width @param {number} height @param {ReturnType<typeof series>} lines */
 function drawChart(context, width, height, lines) {
-  const one = transforms[+state.transform], [left, right, top, bottom] = [46, 14, 16, 44], all = lines.flatMap(line => line.values).filter(Number.isFinite);
+  const one = transforms[+state.transform], [left, right, top, bottom] = [46, 14, 26, 44], all = lines.flatMap(line => line.values).filter(Number.isFinite);
   const high = state.measure === 'dot' ? rounded(Math.max(...all, 0)) : 1, least = Math.min(...all, 0) / high, low = least < 0 ? Math.max(-1, Math.floor(least * 4) / 4) * high : 0;
   const steps = one.amounts.length, x = (/** @type {number} */ t) => left + (steps > 1 ? t / (steps - 1) : .5) * (width - left - right - 24) + 12;
   const y = (/** @type {number} */ value) => height - bottom - (value - low) / (high - low) * (height - top - bottom);
@@ -874,7 +887,7 @@ function drawn() {
   stages.forEach(stage => drawStage(context, stage));
   context.restore();
   context.translate(0, head + grid.height + 8);
-  if (chart) { drawChart(context, Math.min(width, 760), 250, series(sources())); context.translate(0, chart); }
+  if (chart) { drawChart(context, Math.min(width, 940), 250, series(sources())); context.translate(0, chart); }
   if (groups) { drawLegend(context, groups.count); context.translate(0, 28); }
   if (stages.some(stage => stage.known)) drawScale(context, Math.min(width, 320));
   return canvas;
@@ -908,7 +921,9 @@ function drawScale(context, width) {
 function drawStage(context, stage) {
   const frame = stage.box.getBoundingClientRect(), box = /** @type {const} */ ([frame.left, frame.top, frame.width, frame.height]);
   context.imageSmoothingEnabled = true;
+  context.filter = $('grid').classList.contains('painted') ? 'grayscale(1)' : 'none';
   context.drawImage(photographs[stage.picture], ...box);
+  context.filter = 'none';
   context.globalAlpha = +state.strength / 100;
   context.imageSmoothingEnabled = state.smooth === '1';
   context.drawImage(stage.canvas, ...box);
@@ -926,17 +941,15 @@ function drawStage(context, stage) {
 }
 /** @param {CanvasRenderingContext2D} context @param {string} kind @param {HTMLElement} node */
 function drawMark(context, kind, node) {
-  const frame = node.getBoundingClientRect(), colour = {a: '#86e59a', b: '#e0aef0', near: '#fff'}[kind] ?? '#ffe11a';
+  const frame = node.getBoundingClientRect(), colour = MARKS[kind];
   for (const [wide, paint] of /** @type {[number, string][]} */ ([[5, '#000a'], [2, colour]])) {
     context.lineWidth = wide;
     context.strokeStyle = paint;
-    context.setLineDash(kind === 'same' && wide === 2 ? [4, 3] : []);
     context.beginPath();
     if (kind === 'near') context.ellipse(frame.left + frame.width / 2, frame.top + frame.height / 2, frame.width / 2 - 1, frame.height / 2 - 1, 0, 0, 7);
     else context.rect(frame.left + 1, frame.top + 1, frame.width - 2, frame.height - 2);
     context.stroke();
   }
-  context.setLineDash([]);
   if (kind !== 'a' && kind !== 'b') return;
   const low = node.classList.contains('low'), top = low ? frame.bottom : frame.top - 15;
   context.fillStyle = colour;
@@ -1001,6 +1014,10 @@ function listenToControls() {
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', ask);
   if (innerWidth <= 860) $('display').open = false;
 }
+function closeChooser() {
+  $('chooser').hidden = true;
+  $('choose').setAttribute('aria-expanded', 'false');
+}
 function openChooser() {
   const open = $('chooser').hidden;
   $('chooser').hidden = !open;
@@ -1013,6 +1030,12 @@ function openChooser() {
     box.checked = chosen().includes(i);
     box.onchange = () => change({pictures: rangeText(chosen().filter(one => one !== i).concat(box.checked ? [i] : []).sort((p, q) => p - q))});
   }
+}
+/** So that the page shows what it does before it is touched. @param {[number, number] | undefined} first picture and layer @returns {Spot | null} */
+function middleOf(first) {
+  if (!first) return null;
+  const [picture, layer] = first, [rows, columns] = layers[layer].pack.sizes[picture], [r, c] = [rows >> 1, columns >> 1];
+  return {picture, layer, r0: r, c0: c, r1: r, c1: c};
 }
 /** What scripts and tests may ask of the page: the numbers that are shown, after a change is painted. */
 const overlay = {
@@ -1036,6 +1059,7 @@ async function start() {
     photographs.push(photograph);
   }
   readAddress();
+  if (!state.a && state.mode !== 'groups') here = middleOf(wanted()[0]);
   listenToControls();
   render();
   Object.assign(window, {overlay});

@@ -216,7 +216,7 @@ def _rgba(colours: np.ndarray, alpha: np.ndarray | None = None) -> np.ndarray:
 
 
 def _warm(share: np.ndarray) -> np.ndarray:
-  return np.radians(30 + 75 * share)
+  return np.radians(12 + 93 * share)
 
 
 def _cold(share: np.ndarray) -> np.ndarray:
