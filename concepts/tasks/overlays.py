@@ -57,7 +57,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   """
   amounts = _check(config)
   dataset, net = dataset_of(config), named_network(config)
-  layers, classes = _layers(net, config.layers), _classes(net, config.classes)
+  layers, classes = _layers(net, config.layers, config.groups), _classes(net, config.classes)
   held = [RESULTS, f'{TRANSFORMED}/{RESULTS}', f'{SENSITIVITY}/{RESULTS}']
   folder = Workdir(workdir, config, held, free=(*FREE, *DRAWN))
   setting = Setting(net, dataset, layers, classes, amounts, config, folder.path)
@@ -102,13 +102,19 @@ def _check(config: ml_collections.ConfigDict) -> dict[Kind, tuple[float, ...]]:
   return {kind: found for kind, found in kinds.items() if found}
 
 
-def _layers(net: Pretrained, layers: Sequence[str]) -> dict[str, str]:
+def _layers(net: Pretrained, layers: tuple[str, ...], groups: int) -> dict[str, str]:
   """Name as it was given -> name in the network, in the order of the network."""
   if isinstance(layers, str):
     raise UserError(f'config.layers: give a tuple of names, as ({layers!r},)')
-  ordered = layers_of(net, layers).layers
-  given = {net.network.resolve(layer): layer for layer in layers}
-  return {given[name]: name for name in ordered}
+  found = layers_of(net, layers)
+  given = dict[str, str]()
+  for layer in layers:
+    if given.setdefault(net.network.resolve(layer), layer) != layer or layers.count(layer) > 1:
+      raise UserError(f'config.layers names {layer!r} twice')
+  for layer, size in zip(found.layers, found.sizes, strict=True):
+    if groups > size:
+      raise UserError(f'config.groups: {layer} has {size} channels, too few for {groups} groups')
+  return {given[name]: name for name in found.layers}
 
 
 def _classes(net: Pretrained, classes: Sequence[str | int]) -> dict[str, int]:
