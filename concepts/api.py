@@ -31,6 +31,7 @@ from concepts.heatmaps import combined, feature_heatmaps
 from concepts.labelled_pairs import Pairs
 from concepts.lasso import Solution, mu_lasso, mu_lasso_path, project_l1
 from concepts.maps import flat_map
+from concepts.overlays import OverlayPage, overlay_of, similarity_overlay
 from concepts.packing import Packed, pack
 from concepts.patch_similarity import Correspondence, correspondence, similarity
 from concepts.probe_vectors import Vectors, pairs_of, segment_vectors
@@ -59,6 +60,7 @@ __all__ = [
   'Features',
   'Fits',
   'Gram',
+  'OverlayPage',
   'Packed',
   'Pairs',
   'PatchGroups',
@@ -103,6 +105,7 @@ __all__ = [
   'minimal_filters',
   'mu_lasso',
   'mu_lasso_path',
+  'overlay_of',
   'pack',
   'pairs_of',
   'patch',
@@ -118,6 +121,7 @@ __all__ = [
   'silenced',
   'similarities',
   'similarity',
+  'similarity_overlay',
   'sprite',
   'start_classifiers',
   'start_vectors',
