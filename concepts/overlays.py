@@ -27,6 +27,7 @@ from perturb.errors import ImageError, UserError, warn
 from perturb.nets import Pretrained
 
 HEIGHT = 760  # Of the page in a notebook, in pixels of the screen.
+MOST_PATCHES = 4096  # Of a picture: the similarities of two have the square of it.
 ONE_LAYER = 'activations'  # Its name where no name is given.
 
 
@@ -168,9 +169,7 @@ def overlay_of(
   made = list[Layer]()
   for name, values in layers.items():
     if len(values) != len(pictures):
-      raise UserError(
-        f'{name}: activations of {len(values)} pictures, and {len(pictures)} pictures'
-      )
+      raise UserError(f'{name}: {len(values)} activations for {len(pictures)} pictures')
     found = {key: np.asarray(one) for key, one in (weights or {}).get(name, {}).items()}
     arrays = [as_activations(one, f'{name} of picture {i + 1}') for i, one in enumerate(values)]
     made.append(Layer(name, arrays, found))
@@ -276,14 +275,20 @@ def amount_name(picture: str, kind: Kind, amount: float) -> str:
   return f'{picture} {amount:g}°' if kind == 'rotation' else f'{picture} {amount:g}x'
 
 
-def check_extent(net: Pretrained, layers: Sequence[str]) -> None:
-  """Refuses no layer at all, one without positions, and one that the network does not have."""
+def check_extent(net: Pretrained, layers: Sequence[str], field: str = 'layers') -> None:
+  """Refuses no layer at all, one that is not there, one without positions, or with too many."""
   if isinstance(layers, str) or not layers:
-    raise UserError('layers: give a list of at least one name')
-  for layer, shape in net.shapes(layers).items():
-    if len(shape.shape) != 4 or shape.shape[1] * shape.shape[2] == 1:
+    raise UserError(f'{field}: give a list of at least one name')
+  for layer, found in net.shapes(layers).items():
+    shape = found.shape[1:-1]
+    if len(shape) != 2 or shape == (1, 1):
       raise UserError(
-        f'layers: {layer!r} has one value a channel, and no positions; take one below'
+        f'{field}: {layer!r} has one value a channel, and no positions; take one below'
+      )
+    if shape[0] * shape[1] > MOST_PATCHES:
+      raise UserError(
+        f'{field}: {layer!r} has {shape[0]} x {shape[1]} positions, over the limit of '
+        f'{MOST_PATCHES}; take one above'
       )
 
 

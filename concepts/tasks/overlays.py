@@ -8,12 +8,12 @@ import jax
 import ml_collections
 import numpy as np
 
+from concepts.features import features_of
 from concepts.figures.overlay_views import Picture
 from concepts.figures.overlays import Matches, correspondence_figure
 from concepts.figures.overlays_page import overlays_page
-from concepts.overlays import Layer, Series, amount_name, view_of
+from concepts.overlays import Layer, Series, amount_name, check_extent, view_of
 from concepts.patch_similarity import correspondence, similarity
-from concepts.tasks.activations import layers_of
 from concepts.tasks.overlay_article import write_article
 from concepts.tasks.overlay_runs import (
   SENSITIVITY,
@@ -104,9 +104,8 @@ def _check(config: ml_collections.ConfigDict) -> dict[Kind, tuple[float, ...]]:
 
 def _layers(net: Pretrained, layers: tuple[str, ...], groups: int) -> dict[str, str]:
   """Name as it was given -> name in the network, in the order of the network."""
-  if isinstance(layers, str):
-    raise UserError(f'config.layers: give a tuple of names, as ({layers!r},)')
-  found = layers_of(net, layers)
+  check_extent(net, layers, 'config.layers')
+  found = features_of(net, layers)
   given = dict[str, str]()
   for layer in layers:
     if given.setdefault(net.network.resolve(layer), layer) != layer or layers.count(layer) > 1:

@@ -8,6 +8,7 @@ from PIL import Image
 import pytest
 
 import concepts
+from concepts import overlays
 from concepts.figures.overlay_views import Picture
 from concepts.overlays import Layer, overlay_of, series_of, similarity_overlay, view_of
 from concepts.packing import packed_cosine
@@ -109,6 +110,12 @@ def test_what_no_page_can_be_made_of(activations, pictures, change, message):
   given = {'activations': activations, 'pictures': pictures, **change}
   with pytest.raises(UserError, match=message):
     overlay_of(**given)
+
+
+def test_a_layer_with_too_many_patches_is_refused(monkeypatch):
+  monkeypatch.setattr(overlays, 'MOST_PATCHES', 200)
+  with pytest.raises(UserError, match="'conv2' has 16 x 16 positions, over the limit of 200"):
+    similarity_overlay(small_net(), 'chelsea', ['conv2'])
 
 
 @pytest.mark.parametrize(

@@ -163,10 +163,10 @@ def test_one_picture_without_transforms(pictures, tmp_path):
 @pytest.mark.parametrize(
   ('field', 'value', 'message'),
   [
-    ('layers', ('mean',), "config.layers: 'mean' has one value a filter, and no positions"),
+    ('layers', ('mean',), "config.layers: 'mean' has one value a channel, and no positions"),
     ('layers', ('fc',), "layer 'fc' is that of the classes"),
     ('layers', ('relu9',), "no layer 'relu9'"),
-    ('layers', (), 'config.layers: give at least one'),
+    ('layers', (), 'config.layers: give a list of at least one name'),
     ('layers', ('relu3', 'relu3'), "config.layers names 'relu3' twice"),
     ('classes', ('emu',), "target 'emu' is not a class"),
     ('groups', -1, 'config.groups must be at least 0'),
