@@ -698,7 +698,7 @@ function showChart(spots) {
   context.clearRect(0, 0, width, height);
   drawChart(context, width, height, lines);
   const one = transforms[+state.transform];
-  plot.setAttribute('aria-label', lines.length ? lines.map(line => `Similarity of the patch ${line.name} in each copy: ` + line.values.map((value, t) => `${amountOf(one, t)} ${Number.isFinite(value) ? fixed(value) : 'outside'}`).join(', ')).join('. ')
+  plot.setAttribute('aria-label', lines.length ? lines.map(line => `Similarity of the patch ${line.name && `${line.name} `}in each copy: ` + line.values.map((value, t) => `${amountOf(one, t)} ${Number.isFinite(value) ? fixed(value) : 'outside'}`).join(', ')).join('. ')
       : 'Similarity of a patch in each copy; no patch of a copy is chosen');
 }
 /** @param {string} name @returns {string} */

@@ -41,9 +41,9 @@ def study(shown: int = 5, *, names: tuple[str, ...] = (), seed: int = 0) -> Stud
   ]
   activations = {layer: [_activations(rng, layer, shape) for shape in shapes] for layer in GRIDS}
   weights = {
-    name: {layer: rng.exponential(size=count).astype(np.float32) ** 2 for layer, count in CHANNELS.items()}
+    name: {layer: rng.exponential(size=channels) ** 2 for layer, channels in CHANNELS.items()}
     for name in CLASSES
-  }  # fmt: skip
+  }
   layers = [_layer(layer, activations[layer], weights, shown) for layer in GRIDS]
   overlay = Overlay('Overlays', pictures, shown, layers, _transforms(called[0], shown), 'Made up.')
   return Study(overlay, activations, weights)
@@ -87,7 +87,9 @@ def _transforms(source: str, shown: int) -> list[TransformView]:
   return made
 
 
-def compared(given: Study, layer: str, vector: np.ndarray, picture: int, measure: str) -> np.ndarray:
+def compared(
+  given: Study, layer: str, vector: np.ndarray, picture: int, measure: str
+) -> np.ndarray:
   """Similarities `[H, W]` of a vector to the patches of a picture, in numpy alone."""
   patches = given.activations[layer][picture].astype(np.float64)
   if measure.startswith('class:'):

@@ -134,9 +134,7 @@ def changed(given, **of_layer):
     ),
     (
       lambda given: given.overlay._replace(
-        transforms=[
-          given.overlay.transforms[0]._replace(places=given.overlay.transforms[1].places)
-        ]
+        transforms=[given.overlay.transforms[0]._replace(places=given.overlay.transforms[1].places)]
       ),
       "places .* do not fit layer 'early'",
     ),
