@@ -30,7 +30,7 @@ const MODES = {one: 'One picture', all: 'All pictures', layers: 'Layers', transf
 const NOTES = {
   one: 'Every patch of the picture, compared with the yellow one.',
   all: 'Every patch of every picture, compared with the yellow one.',
-  layers: 'The same place in every layer: each is compared with its own yellow patch.',
+  layers: 'The same place in every layer: within each, every patch is compared with the yellow one.',
   transforms: 'Every patch of every copy, compared with the yellow one. White: where that patch went.',
   groups: 'Groups of patches that the layer activates alike, found over all pictures. Under the mouse: where a patch is alike.',
 };
@@ -698,7 +698,7 @@ function showChart(spots) {
   context.clearRect(0, 0, width, height);
   drawChart(context, width, height, lines);
   const one = transforms[+state.transform];
-  plot.setAttribute('aria-label', lines.length ? lines.map(line => `Similarity of the patch ${line.name} in each copy: ` + line.values.map((value, t) => `${amountOf(one, t)} ${Number.isFinite(value) ? fixed(value) : 'outside'}`).join(', ')).join('. ')
+  plot.setAttribute('aria-label', lines.length ? lines.map(line => `Similarity of the patch ${line.name && `${line.name} `}in each copy: ` + line.values.map((value, t) => `${amountOf(one, t)} ${Number.isFinite(value) ? fixed(value) : 'outside'}`).join(', ')).join('. ')
       : 'Similarity of a patch in each copy; no patch of a copy is chosen');
 }
 /** @param {string} name @returns {string} */
@@ -741,7 +741,8 @@ function drawChart(context, width, height, lines) {
     context.stroke();
     context.setLineDash([]);
     one.values.forEach((value, t) => {
-      if (!Number.isFinite(value)) return;
+      context.fillStyle = soft;
+      if (!Number.isFinite(value)) { if (!index) context.fillText('outside', x(t), height - bottom - 10); return; }
       context.fillStyle = themed(one.colour);
       context.beginPath(); context.arc(x(t), y(value), 3.5, 0, 7); context.fill();
       context.fillStyle = ink;
