@@ -38,6 +38,8 @@ PICTURES = {
   'an8flower.jpg': Made('docs/benchmarks.md', 'data/an8flower', 'contact_sheet.png'),
   'net2vec_results.png': Made('docs/net2vec.md', 'runs/net2vec', 'results.png'),
   'net2vec_map.png': Made('docs/net2vec.md', 'runs/net2vec', 'map.png'),
+  'overlays_sensitivity.png': Made('docs/overlays.md', 'runs/turning', 'sensitivity.png'),
+  'overlays_correspondence.jpg': Made('docs/overlays.md', 'runs/overlays', 'correspondence.png'),
   'relevant_average.jpg': Made('docs/relevant.md', 'runs/relevant', 'average_images.png'),
   'relevant_explanations.jpg': Made(
     'docs/relevant.md', 'runs/relevant_an8flower', 'explanations.png'

@@ -164,7 +164,7 @@ def test_one_picture_without_transforms(pictures, tmp_path):
   ('field', 'value', 'message'),
   [
     ('layers', ('mean',), "config.layers: 'mean' has one value a channel, and no positions"),
-    ('layers', ('fc',), "layer 'fc' is that of the classes"),
+    ('layers', ('fc',), "config.layers: 'fc' has one value a channel"),
     ('layers', ('relu9',), "no layer 'relu9'"),
     ('layers', (), 'config.layers: give a list of at least one name'),
     ('layers', ('relu3', 'relu3'), "config.layers names 'relu3' twice"),
