@@ -98,9 +98,10 @@ def sensitivity_figure(
     row[0].set_ylabel('cosine')
     row[0].set_ylim(_floor(lines), 1.02)
     handles, labels = row[0].get_legend_handles_labels()
+    columns = min(3 * len(amounts), len(handles))
     figure.legend(
-      handles, labels, loc='outside lower center', ncols=min(4, len(handles)), frameon=False,
-      fontsize=7, handlelength=2.4,
+      handles, labels, loc='outside lower center', ncols=columns, frameon=False, fontsize=7,
+      handlelength=2.4,
     )  # fmt: skip
     count = f'{images} picture' + 's' * (images > 1)
     figure.suptitle(f'Similarity of the corresponding patch, mean of {count}', fontsize=8)
