@@ -390,7 +390,7 @@ function fill(id, choices, value = '') {
 }
 function renderControls() {
   for (const link of $('modes').children) {
-    if (link.dataset.mode === state.mode) link.setAttribute('aria-current', 'page'); else link.removeAttribute('aria-current');
+    if (link.dataset.mode === state.mode) { link.setAttribute('aria-current', 'page'); $('modes').scrollLeft = link.offsetLeft - $('modes').offsetLeft - 40; } else link.removeAttribute('aria-current');
   }
   $('layer-field').hidden = state.mode === 'layers';
   $('picture-field').hidden = !['one', 'layers'].includes(state.mode);
@@ -547,7 +547,10 @@ function place(stage, kind, spot) {
   if (!spot) { if (node) node.hidden = true; return; }
   if (!node) stage.marks.set(kind, node = /** @type {HTMLElement} */ (add(stage.layerOfMarks, 'i', {class: `mark ${kind}`, 'data-pin': kind.toUpperCase(), 'aria-hidden': 'true'})));
   const high = spot.r1 - spot.r0 + 1, wide = spot.c1 - spot.c0 + 1;
-  node.hidden = false;
+  if (node.hidden) node.hidden = false;
+  const key = textOf(spot);
+  if (node.dataset.at === key) return;
+  node.dataset.at = key;
   node.style.width = `${100 * wide / stage.columns}%`;
   node.style.height = `${100 * high / stage.rows}%`;
   node.style.transform = `translate(${100 * spot.c0 / wide}%, ${100 * spot.r0 / high}%)`;
@@ -923,6 +926,8 @@ function drawLegend(context, count) {
 /** @param {CanvasRenderingContext2D} context @param {number} width */
 function drawScale(context, width) {
   context.imageSmoothingEnabled = false;
+  context.fillStyle = '#fff';
+  context.fillRect(0, 10, width, 14);
   context.drawImage($('bar'), 0, 10, width, 14);
   context.strokeStyle = themed('line');
   context.strokeRect(0, 10, width, 14);
