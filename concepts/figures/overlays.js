@@ -22,8 +22,8 @@
  * A picture on the page, as a layer sees it.
  * @typedef {{picture: number, layer: number, rows: number, columns: number, values: Float32Array,
  *            known: boolean, box: HTMLElement, canvas: HTMLCanvasElement, pixels: ImageData,
- *            words: Uint32Array, number: HTMLElement, marks: Map<string, HTMLElement>,
- *            best: number}} Stage
+ *            words: Uint32Array, number: HTMLElement, layerOfMarks: HTMLElement,
+ *            marks: Map<string, HTMLElement>, best: number, seen: boolean}} Stage
  */
 
 const MODES = {one: 'One picture', all: 'All pictures', layers: 'Layers', transforms: 'Transforms', groups: 'Groups'};
@@ -333,17 +333,29 @@ function addStage(picture, layer) {
   const tile = add($('grid'), 'figure', {class: 'tile'});
   const box = add(tile, 'div', {class: 'stage', tabindex: '0', role: 'application', 'aria-label': `${nameOf(picture)}, layer ${layers[layer].name}, ${rows} × ${columns} patches`, 'aria-describedby': 'keys'});
   box.style.aspectRatio = `${width} / ${height}`;
-  add(box, 'img', {src: pictures[picture].picture, alt: '', draggable: 'false', class: Math.max(width, height) <= 64 ? 'coarse' : ''});
+  const photo = add(box, 'span', {class: 'photo'});
+  add(photo, 'img', {src: pictures[picture].picture, alt: '', draggable: 'false', class: Math.max(width, height) <= 64 ? 'coarse' : ''});
   const canvas = add(box, 'canvas', {width: `${columns}`, height: `${rows}`, 'aria-hidden': 'true'});
   const caption = add(tile, 'figcaption');
   add(caption, 'span', {class: 'name', title: name}, name);
   const pixels = new ImageData(columns, rows);
   /** @type {Stage} */
   const stage = {picture, layer, rows, columns, values: new Float32Array(rows * columns), known: false, box, canvas, pixels,
-                 words: new Uint32Array(pixels.data.buffer), number: add(caption, 'span', {class: 'number'}), marks: new Map(), best: -1};
+                 words: new Uint32Array(pixels.data.buffer), number: add(caption, 'span', {class: 'number'}), layerOfMarks: add(box, 'span', {class: 'marks'}), marks: new Map(), best: -1, seen: false};
+  watcher.observe(box);
   listen(stage);
   return stage;
 }
+/** Only what is in the window, or nearly, is painted. */
+const watcher = new IntersectionObserver(entries => {
+  for (const {target, isIntersecting} of entries) {
+    const stage = stages.find(one => one.box === target);
+    if (!stage) continue;
+    stage.seen = isIntersecting;
+    stage.box.classList.toggle('seen', isIntersecting);
+  }
+  ask();
+}, {rootMargin: '40px'});
 let laidOut = '';
 function render() {
   const wants = wanted(), layout = JSON.stringify([wants, state.mode, state.picture, state.transform]);
@@ -351,6 +363,7 @@ function render() {
     laidOut = layout;
     const focused = stages.findIndex(stage => stage.box === document.activeElement);
     $('grid').replaceChildren();
+    watcher.disconnect();
     stages = wants.map(([picture, layer]) => addStage(picture, layer));
     if (focused >= 0) stages[Math.min(focused, stages.length - 1)]?.box.focus();
     if (!stages.length) add($('grid'), 'p', {class: 'empty'}, 'No picture is chosen: choose some above.');
@@ -377,7 +390,7 @@ function fill(id, choices, value = '') {
 }
 function renderControls() {
   for (const link of $('modes').children) {
-    if (link.dataset.mode === state.mode) link.setAttribute('aria-current', 'page'); else link.removeAttribute('aria-current');
+    if (link.dataset.mode === state.mode) { link.setAttribute('aria-current', 'page'); $('modes').scrollLeft = link.offsetLeft - $('modes').offsetLeft - 40; } else link.removeAttribute('aria-current');
   }
   $('layer-field').hidden = state.mode === 'layers';
   $('picture-field').hidden = !['one', 'layers'].includes(state.mode);
@@ -439,7 +452,8 @@ const groupColour = g => GROUP_COLOURS[g] ?? `oklch(.7 .15 ${(g * 137.5) % 360})
 let asked = 0;
 function ask() { asked ||= requestAnimationFrame(() => { asked = 0; update(); }); }
 
-function update() {
+/** @param {boolean} everything whether also what is outside of the window is painted */
+function update(everything = false) {
   const spots = sources(), /** @type {Map<number, (Query | null)[]>} */ queries = new Map();
   let largest = 0;
   for (const stage of stages) {
@@ -456,6 +470,7 @@ function update() {
   $('grid').classList.toggle('painted', spots.length > 0 && state.map !== 'light' || state.mode === 'groups');
   scale = spots.length === 2 ? rounded(largest) : state.measure === 'dot' ? largest || 1 : 1;
   for (const stage of stages) {
+    if (!stage.seen && !everything) continue;
     if (state.mode === 'groups' && spots.length < 2) paintGroups(stage); else paint(stage, spots.length === 2 ? 'difference' : state.map);
     mark(stage, spots);
   }
@@ -530,9 +545,12 @@ function paintGroups(stage) {
 function place(stage, kind, spot) {
   let node = stage.marks.get(kind);
   if (!spot) { if (node) node.hidden = true; return; }
-  if (!node) stage.marks.set(kind, node = /** @type {HTMLElement} */ (add(stage.box, 'i', {class: `mark ${kind}`, 'data-pin': kind.toUpperCase(), 'aria-hidden': 'true'})));
+  if (!node) stage.marks.set(kind, node = /** @type {HTMLElement} */ (add(stage.layerOfMarks, 'i', {class: `mark ${kind}`, 'data-pin': kind.toUpperCase(), 'aria-hidden': 'true'})));
   const high = spot.r1 - spot.r0 + 1, wide = spot.c1 - spot.c0 + 1;
-  node.hidden = false;
+  if (node.hidden) node.hidden = false;
+  const key = textOf(spot);
+  if (node.dataset.at === key) return;
+  node.dataset.at = key;
   node.style.width = `${100 * wide / stage.columns}%`;
   node.style.height = `${100 * high / stage.rows}%`;
   node.style.transform = `translate(${100 * spot.c0 / wide}%, ${100 * spot.r0 / high}%)`;
@@ -866,6 +884,7 @@ function subtitle() {
 }
 /** The view as a picture. @returns {HTMLCanvasElement} */
 function drawn() {
+  update(true);
   const grid = $('grid').getBoundingClientRect(), margin = 24, head = 66, width = Math.max(grid.width, 320), chart = state.mode === 'transforms' ? 270 : 0;
   const groups = state.mode === 'groups' ? layers[layerIndex()].groups : null, foot = 64 + (groups ? 28 : 0);
   const total = {width: width + 2 * margin, height: head + grid.height + chart + foot + 2 * margin};
@@ -907,6 +926,8 @@ function drawLegend(context, count) {
 /** @param {CanvasRenderingContext2D} context @param {number} width */
 function drawScale(context, width) {
   context.imageSmoothingEnabled = false;
+  context.fillStyle = '#fff';
+  context.fillRect(0, 10, width, 14);
   context.drawImage($('bar'), 0, 10, width, 14);
   context.strokeStyle = themed('line');
   context.strokeRect(0, 10, width, 14);
