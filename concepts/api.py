@@ -3,6 +3,7 @@
 from concepts.ablation import ablation_orders, accuracy_without, mean_class_accuracy, silenced
 from concepts.average_images import average_image, box_of, patch, strongest_positions
 from concepts.binarised import binarised
+from concepts.channel_weights import channel_weights
 from concepts.concept_classifiers import (
   Classifier,
   classifier_accuracy,
@@ -21,6 +22,7 @@ from concepts.concept_scores import (
 from concepts.concept_vectors import leave_one_out, start_vectors, top_filters, train_vectors
 from concepts.cross_validation import Choice, choose_mu
 from concepts.embeddings import Embedding, distances, similarities, unit_vectors
+from concepts.factor_groups import PatchGroups, patch_groups
 from concepts.features import Features, features_of
 from concepts.filter_norms import responses
 from concepts.filter_use import concepts_above, concepts_of_filters, contributions, filters_used
@@ -29,10 +31,22 @@ from concepts.heatmaps import combined, feature_heatmaps
 from concepts.labelled_pairs import Pairs
 from concepts.lasso import Solution, mu_lasso, mu_lasso_path, project_l1
 from concepts.maps import flat_map
+from concepts.overlays import OverlayPage, overlay_of, similarity_overlay
+from concepts.packing import Packed, pack
+from concepts.patch_similarity import Correspondence, correspondence, similarity
 from concepts.probe_vectors import Vectors, pairs_of, segment_vectors
 from concepts.quantiles import Thresholds, exact_thresholds
 from concepts.relevant import Relevant, Top, relevant_features, top_features
 from concepts.single_filters import Dissection, dissect
+from concepts.sprites import line_table, sprite
+from concepts.transforms import (
+  enlarged,
+  kept_similarity,
+  rotated,
+  rotation_places,
+  scale_places,
+  turns_with,
+)
 from concepts.vector_networks import concept_function
 from concepts.word_vectors import read_word_vectors
 from concepts.wordnet import WordNet
@@ -40,12 +54,16 @@ from concepts.wordnet import WordNet
 __all__ = [
   'Choice',
   'Classifier',
+  'Correspondence',
   'Dissection',
   'Embedding',
   'Features',
   'Fits',
   'Gram',
+  'OverlayPage',
+  'Packed',
   'Pairs',
+  'PatchGroups',
   'Relevant',
   'Solution',
   'Thresholds',
@@ -60,6 +78,7 @@ __all__ = [
   'box_of',
   'by_category',
   'by_decile',
+  'channel_weights',
   'choose_mu',
   'classifier_accuracy',
   'combined',
@@ -68,29 +87,42 @@ __all__ = [
   'concepts_above',
   'concepts_of_filters',
   'contributions',
+  'correspondence',
   'deciles',
   'dissect',
   'distances',
   'empty_gram',
+  'enlarged',
   'exact_thresholds',
   'feature_heatmaps',
   'features_of',
   'filters_used',
   'flat_map',
+  'kept_similarity',
   'leave_one_out',
+  'line_table',
   'mean_class_accuracy',
   'minimal_filters',
   'mu_lasso',
   'mu_lasso_path',
+  'overlay_of',
+  'pack',
   'pairs_of',
   'patch',
+  'patch_groups',
   'project_l1',
   'read_word_vectors',
   'relevant_features',
   'responses',
+  'rotated',
+  'rotation_places',
+  'scale_places',
   'segment_vectors',
   'silenced',
   'similarities',
+  'similarity',
+  'similarity_overlay',
+  'sprite',
   'start_classifiers',
   'start_vectors',
   'strongest_positions',
@@ -99,6 +131,7 @@ __all__ = [
   'total',
   'train_classifiers',
   'train_vectors',
+  'turns_with',
   'unit_vectors',
   'vector_fits',
   'weight_correlations',

@@ -33,12 +33,12 @@ CONCEPTS = (
   {
     'features', 'gram', 'active_set', 'probe', 'quantiles', 'bilinear', 'binarised',
     'annotation_tables', 'label_maps', 'splits', 'embeddings', 'wordnet', 'word_vectors',
-    'labelled_pairs', 'vector_threads',
+    'labelled_pairs', 'vector_threads', 'patch_similarity', 'sprites', 'channel_weights',
   },
   {
     'filter_norms', 'feature_maps', 'lasso', 'regions', 'vector_steps', 'concept_classifiers',
     'broden', 'label_folders', 'drawing', 'maps', 'filter_use', 'concept_scores',
-    'vector_networks',
+    'vector_networks', 'packing', 'transforms', 'factor_groups',
   },
   {
     'cross_validation', 'heatmaps', 'ablation', 'average_images', 'relevant', 'dissection',
@@ -47,6 +47,7 @@ CONCEPTS = (
   {'single_filters'},
   {'probe_vectors'},
   {'figures'},
+  {'overlays'},
   {'tasks'},
   {'main'},
 )  # fmt: skip

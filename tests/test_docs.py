@@ -12,7 +12,17 @@ from absl import flags
 from ml_collections import config_flags
 import pytest
 
-from concepts.tasks import ablate, overlap, parts, report, select, show
+from concepts.tasks import (
+  ablate,
+  overlap,
+  overlay_article,
+  overlay_sensitivity,
+  overlays,
+  parts,
+  report,
+  select,
+  show,
+)
 from concepts.tasks.registry import TASKS as CONCEPTS
 from launch.sweep import jobs_of
 from perturb import METHODS
@@ -93,6 +103,13 @@ CHEAPER = {
     '--config.explained=2',
     '--config.averaged=10',
     '--config.ablated=10',
+  ],
+  'overlays': [
+    "--config.layers=('head',)",
+    '--config.rotations=(0, 90)',
+    '--config.scales=(1,)',
+    '--config.measured=1',
+    '--config.groups=2',
   ],
   'scenes': ['--config.pictures=20'],
   'adversarial': [
@@ -306,6 +323,10 @@ TABLES = {  # File and tasks, as docs/tables.md names them -> the columns.
   'classes.csv of relevant': show.CLASSES,
   'ablation.csv of relevant': ablate.HEADER,
   'overlap.csv of relevant': overlap.HEADER,
+  'sensitivity.csv of overlays': overlay_sensitivity.HEADER,
+  'turning.csv of overlays': overlay_sensitivity.TURNING,
+  'similarity.csv of overlays': overlays.SIMILARITY,
+  'pictures.csv of overlays': overlay_article.PICTURES,
   'concepts.csv of net2vec': report.CONCEPTS,
   'filters.csv of net2vec': report.FILTERS,
   'layers.csv of net2vec': report.LAYERS,

@@ -42,7 +42,7 @@ class Recorded(NamedTuple):
     place = {name: i for i, name in enumerate(self.names)}
     for group, rows in self.stored.blocks(self.names, AT_ONCE):
       at = np.array([place[name] for name in rows.values()])
-      yield at, group.read(_field(layer), list(rows))
+      yield at, group.read(field_of(layer), list(rows))
 
 
 def layers_of(net: Pretrained, layers: Sequence[str]) -> Features:
@@ -80,13 +80,13 @@ def record(
 
   def explain(net: Pretrained, share: Share) -> dict[str, jax.Array]:
     found = net.activations(share['x'], features.layers)
-    return {_field(layer): _as_float16(found[layer]) for layer in features.layers}
+    return {field_of(layer): as_float16(found[layer]) for layer in features.layers}
 
   def fields(_shape: Shape) -> dict[str, Field]:
     axes = ('row', 'column', 'filter')
-    return {_field(layer): Field('float16', axes, shapes[layer]) for layer in features.layers}
+    return {field_of(layer): Field('float16', axes, shapes[layer]) for layer in features.layers}
 
-  step = Step(explain, fields, wrong_numbers(*map(_field, features.layers)))
+  step = Step(explain, fields, wrong_numbers(*map(field_of, features.layers)))
   config = config.copy_and_resolve_references()
   with config.unlocked():
     config.fit = 'squash'  # Label maps are of whole pictures.
@@ -99,11 +99,12 @@ def record(
   return Recorded(names, np.array([index[name] for name in names]), Results(folder)), outcome
 
 
-def _as_float16(values: jax.Array) -> jax.Array:
+def as_float16(values: jax.Array) -> jax.Array:
   """The nearest; the largest for what is beyond. What is infinite stays so, and is a failure."""
   beyond = jnp.clip(values, -LARGEST, LARGEST)
   return jnp.where(jnp.isinf(values), values, beyond).astype(jnp.float16)
 
 
-def _field(layer: str) -> str:
+def field_of(layer: str) -> str:
+  """The name under which the activations of a layer are stored."""
   return layer.replace('/', '_')

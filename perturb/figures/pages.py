@@ -19,7 +19,16 @@ def filled(package: str, template: str, data: Any) -> str:
     template: its name there.
     data: what `json` can write, without NaN.
   """
-  page = (importlib.resources.files(package) / template).read_text(encoding='utf-8')
+  return with_data(text_of(package, template), data)
+
+
+def text_of(package: str, name: str) -> str:
+  """A file that lies in a package."""
+  return (importlib.resources.files(package) / name).read_text(encoding='utf-8')
+
+
+def with_data(page: str, data: Any) -> str:
+  """A page with the data, JSON, in the place of `/*DATA*/`; no name in it can end the script."""
   return page.replace('/*DATA*/', json.dumps(data, allow_nan=False).replace('<', '\\u003c'))
 
 
