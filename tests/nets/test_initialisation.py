@@ -18,9 +18,9 @@ def drawn(network, size):
 
 
 def deviation(kernel):
-  return float(np.asarray(kernel).std()), 4 * float(np.asarray(kernel).std()) / math.sqrt(
-    kernel.size
-  )
+  """(the standard deviation, four of its standard errors)."""
+  found = float(np.asarray(kernel).std())
+  return found, 4 * found / math.sqrt(kernel.size)
 
 
 def check_normal(kernel, expected):

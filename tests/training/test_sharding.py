@@ -16,20 +16,23 @@ ROOT = pathlib.Path(__file__).parents[2]
 TRAIN = """
 import sys
 import jax, numpy as np
-from perturb.nets.zoo import untrained
+from perturb import nets
+from perturb.nets.initialisation import initialised
 from perturb.training import sharding, steps
 from perturb.training.optimisers import sgd
 from perturb.training.recipe import Recipe
 from perturb.training.state import start
 
 assert jax.device_count() == int(sys.argv[1])
-net = untrained('small_resnet', [str(i) for i in range(10)])
-recipe = Recipe('salient', {'layer': 'layer2', 'side': 8, 'jitter': 3}, joint=True, pad=2, flip=True,
-                dropout='spatial_dropout', average=0.9)
+network = nets.ResNet(classes=5, depths=(1, 1), width=4, basic=True, small=True)
+net = nets.Pretrained(network, {}, 16, nets.PREPROCESSINGS['symmetric'], tuple('abcde'))
+net = initialised(net, jax.random.key(0))
+options = {'layer': 'layer1', 'side': 5, 'jitter': 2}
+recipe = Recipe('salient', options, joint=True, pad=2, flip=True, dropout='dropout', average=0.9)
 rule = sgd(0.01)
 random = np.random.default_rng(0)
-images = random.integers(0, 256, (4, 16, 32, 32, 3), dtype=np.uint8)
-labels = random.integers(0, 10, (4, 16)).astype(np.int32)
+images = random.integers(0, 256, (3, 8, 16, 16, 3), dtype=np.uint8)
+labels = random.integers(0, 5, (3, 8)).astype(np.int32)
 step, state = steps.make_step(net, rule, recipe), sharding.replicated(start(net, rule, recipe))
 losses = []
 for batch in zip(images, labels):
@@ -37,8 +40,7 @@ for batch in zip(images, labels):
   losses.append(float(measured.loss))
 assert all(leaf.is_fully_replicated for leaf in jax.tree.leaves(state))
 found = {jax.tree_util.keystr(path): np.asarray(leaf)
-         for path, leaf in jax.tree_util.tree_leaves_with_path(state)
-         if jax.dtypes.issubdtype(leaf.dtype, np.floating)}
+         for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
 np.savez(sys.argv[2], losses=losses, **found)
 """
 
@@ -69,6 +71,6 @@ def test_a_training_is_the_same_on_one_two_and_four_devices(tmp_path):
     subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {'XLA_FLAGS': flags})
     found.append(dict(np.load(file)))
   for other in found[1:]:
-    assert set(other) == set(found[0]) and len(other) > 50
+    assert set(other) == set(found[0]) and len(other) > 30
     for name, value in found[0].items():
-      np.testing.assert_allclose(other[name], value, rtol=2e-3, atol=2e-4, err_msg=name)
+      np.testing.assert_allclose(other[name], value, rtol=1e-3, atol=2e-4, err_msg=name)
