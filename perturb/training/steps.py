@@ -1,4 +1,8 @@
-"""A step of training, an epoch of them, and the evaluation: one compiled program each."""
+"""A step of training, an epoch of them, and the evaluation: one compiled program each.
+
+Pictures are uint8 RGB `[N, H, W, 3]`, which are preprocessed as they are needed: a quarter of the
+memory. A network's input, float32 `[N, H, W, C]`, is taken as it is.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -200,6 +204,9 @@ def make_views(net: Pretrained, recipe: Recipe) -> Views:
 
 
 def _input(net: Pretrained, images: jax.Array) -> jax.Array:
+  """The network's input; pictures that are no bytes are preprocessed already."""
+  if images.dtype != jnp.uint8:
+    return images
   return net.preprocessing.from_unit(images.astype(jnp.float32) / 255)
 
 

@@ -13,19 +13,21 @@ import pytest
 
 import perturb
 from perturb import nets
+from perturb.data.digits import load_digits
 from perturb.errors import UserError
 from perturb.nets.layers import BatchNorm
 from perturb.nets.weights.from_torch import from_torch
 from perturb.nets.zoo import untrained
 from perturb.training import steps
 from perturb.training.mode import forward, norm_grad
-from perturb.training.optimisers import cosine, sgd, step_schedule
+from perturb.training.optimisers import adam, cosine, sgd, step_schedule
 from perturb.training.recipe import Recipe
 from perturb.training.state import start, trained
 from tests import fixtures
 
 RECORDED = np.load(pathlib.Path(__file__).parents[1] / 'recorded' / 'training.npz')
 KEY = jax.random.key(0)
+MEMBERS = np.array([1, 2, 5, 7, 8, 11])  # Of twelve digits.
 PLAIN = sgd(1.0, momentum=0, weight_decay=0)  # A step takes the gradient off the weights.
 
 
@@ -195,6 +197,46 @@ def test_an_epoch_is_its_steps_in_an_order_of_its_own(net):
   assert_near(state.params, again.params, 1e-5)
   assert float(measured.loss) == pytest.approx(np.mean(seen), rel=1e-5)
   assert int(state.step) == 2
+
+
+@pytest.fixture(scope='module')
+def digits_epoch():
+  """A function of twelve images that returns the parameters after an epoch, and the loss."""
+  net = nets.load('mnist', 'random')
+  rule = adam(cosine(1e-2, 2))
+  epoch, first = steps.make_epoch(net, rule, Recipe(), 3), start(net, rule, Recipe())
+
+  def train(images):
+    state, measured = epoch(first, images, np.arange(12) % 10, MEMBERS, KEY)
+    return state.params, measured.loss
+
+  return train
+
+
+def test_bytes_are_trained_on_as_preprocessed_images_are(digits_epoch):
+  net, images = nets.load('mnist', 'random'), load_digits().images[::420]
+  params, loss = digits_epoch(images)
+  expected, expected_loss = digits_epoch(net.preprocess(images))
+  np.testing.assert_allclose(loss, expected_loss, rtol=1e-5)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), params, expected)
+
+
+def test_an_epoch_sees_its_members_alone(digits_epoch):
+  images = load_digits().images[::420].copy()
+  params, loss = digits_epoch(images)
+  images[np.setdiff1d(np.arange(12), MEMBERS)] = 255
+  again, same_loss = digits_epoch(images)
+  assert loss == same_loss
+  jax.tree.map(np.testing.assert_array_equal, params, again)
+  images[MEMBERS[3]] = 255
+  assert digits_epoch(images)[1] != loss
+
+
+def test_predictions_are_those_of_the_members_in_their_order():
+  net, images = nets.load('mnist', 'random'), load_digits().images[::420]
+  every = np.asarray(net(net.preprocess(images))).argmax(-1)
+  found = steps.predictions(net, jnp.asarray(images), jnp.asarray(MEMBERS[::-1]))
+  np.testing.assert_array_equal(found, every[MEMBERS[::-1]])
 
 
 def test_copies_of_a_picture_are_augmented_each_by_itself(net):
