@@ -39,18 +39,18 @@ def recipes(size: int) -> dict[str, Recipe]:
   salient = {'layer': 'layer3.0.conv1', 'side': side, 'jitter': size // 14}
   return {
     'plain': Recipe(half=half),
-    'plain, 2 B': Recipe(half=half),
-    'joint, none': Recipe(joint=True, half=half),
-    'joint, hide_and_seek': Recipe('hide_and_seek', joint=True, half=half),
-    'joint, cutout': Recipe('cutout', {'side': side, 'count': 4}, joint=True, half=half),
-    'joint, salient': Recipe('salient', salient, joint=True, half=half),
+    'plain 2B': Recipe(half=half),
+    'joint': Recipe(joint=True, half=half),
+    'joint hide_and_seek': Recipe('hide_and_seek', joint=True, half=half),
+    'joint cutout': Recipe('cutout', {'side': side, 'count': 4}, joint=True, half=half),
+    'joint salient': Recipe('salient', salient, joint=True, half=half),
     'hide_and_seek': Recipe('hide_and_seek', half=half),
     'salient': Recipe('salient', salient, half=half),
     'dropout': Recipe(dropout='dropout', half=half),
     'spatial_dropout': Recipe(dropout='spatial_dropout', half=half),
     'drop_block': Recipe(dropout='drop_block', half=half),
     'shift and flip': Recipe(pad=4, flip=True, half=half),
-    'average, label smoothing': Recipe(average=0.999, label_smoothing=0.1, half=half),
+    'average and smoothing': Recipe(average=0.999, label_smoothing=0.1, half=half),
   }
 
 
@@ -82,7 +82,7 @@ def main(_: list[str]) -> None:
     if not ONLY.value or name in ONLY.value or name.startswith('plain')
   }
   timed = {
-    name: Timed(recipe, BATCH.value * (2 if name == 'plain, 2 B' else 1))
+    name: Timed(recipe, BATCH.value * (2 if name == 'plain 2B' else 1))
     for name, recipe in chosen.items()
   }
   for one in timed.values():
@@ -91,7 +91,7 @@ def main(_: list[str]) -> None:
     for one in timed.values():
       one.seconds.append(one.call())
   medians = {name: statistics.median(one.seconds) for name, one in timed.items()}
-  plain, double = medians['plain'], medians['plain, 2 B']
+  plain, double = medians['plain'], medians['plain 2B']
   rows = []
   print(f'{"step":26} {"ms":>8} {"/ plain":>8} {"/ 2 B":>8} {"beyond 2 B, in plain steps":>27}')
   for name, seconds in medians.items():

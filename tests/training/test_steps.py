@@ -1,6 +1,7 @@
 """The step of training: against torch, against passes by hand, and what a recipe changes."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 
@@ -130,22 +131,26 @@ def test_one_of_each_pair_is_the_image_bit_for_bit(net, batch):
   np.testing.assert_array_equal(labels, batch[1].repeat(2))
 
 
-def test_a_saliency_is_norm_grad_of_the_true_class(net, batch):
-  x, labels = jnp.asarray(net.preprocess(batch[0])), batch[1]
-  found = norm_grad(net.network, net.variables, x, labels, 'layer1.0.conv1')
-  expected = perturb.norm_grad(net, x, labels, 'layer1.0.conv1', resize=False)
-  np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+@pytest.fixture(scope='module')
+def maps(net, batch):
+  """NormGrad of the true classes at `layer1`, by the method for a network under study."""
+  x = jnp.asarray(net.preprocess(batch[0]))
+  return np.asarray(perturb.norm_grad(net, x, batch[1], 'layer1'))
 
 
-def test_the_salient_square_of_each_image_is_hidden(net, batch):
+def test_a_saliency_is_norm_grad_of_the_true_class(net, batch, maps):
+  saliency = jax.jit(functools.partial(norm_grad, net.network, layer='layer1'))
+  found = saliency(net.variables, net.preprocess(batch[0]), batch[1])
+  np.testing.assert_allclose(found, maps, rtol=1e-3, atol=1e-6)
+
+
+def test_the_salient_square_of_each_image_is_hidden(net, batch, maps):
   options = {'layer': 'layer1', 'side': 5, 'jitter': 0}
   views = jax.jit(steps.make_views(net, Recipe('salient', options)))
   hidden = np.asarray(views(net.variables, *batch, KEY)[0] == 0).all(-1)
   assert [*hidden.sum((1, 2))] == [25] * len(batch[0])
-  x = jnp.asarray(net.preprocess(batch[0]))
-  maps = np.asarray(perturb.norm_grad(net, x, batch[1], 'layer1'))
-  inside = (maps * hidden).sum((1, 2)) / 25
-  assert (inside > maps.mean((1, 2))).all()
+  windows = np.lib.stride_tricks.sliding_window_view(maps, (5, 5), (1, 2)).sum((3, 4))
+  np.testing.assert_allclose((maps * hidden).sum((1, 2)), windows.max((1, 2)), rtol=1e-4)
 
 
 def test_a_smoothed_label_by_hand():
@@ -179,8 +184,6 @@ def test_half_precision_stays_near_and_keeps_single_precision_where_it_counts(ne
   whole = dataclasses.replace(recipe, half=False)
   _, expected = steps.make_step(net, rule, whole)(start(net, rule, whole), *batch, KEY)
   assert float(measured.loss) == pytest.approx(float(expected.loss), rel=0.1)
-  logits, _ = forward(net.network, net.variables, jnp.asarray(net.preprocess(batch[0])))
-  assert logits.dtype == jnp.float32
 
 
 def test_an_epoch_is_its_steps_in_an_order_of_its_own(net):
@@ -284,19 +287,20 @@ def test_drop_block_drops_on_both_branches(net, batch):
       dropout=kind, dropout_keep=0.05, dropout_block=3, dropout_layers=('layer1.0.add',)
     )
     sites = steps.sites_of(recipe, net.network)
-    output, _ = forward(net.network, net.variables, x, key=KEY, sites=sites, stop='layer1.0.add')
+    run = functools.partial(forward, net.network, key=KEY, sites=sites, stop='layer1.0.add')
+    output, _ = jax.jit(run)(net.variables, x)
     return float((output == 0).mean())
 
   assert zeros_above('drop_block') > 0.5
   assert zeros_above('spatial_dropout') < 0.5  # The shortcut stays.
 
 
-def test_a_step_leaves_the_network_that_it_began_with(batch):
-  net = recorded_net()
-  before = jax.tree.map(np.array, net.variables)
-  step = steps.make_step(net, sgd(0.1), Recipe(average=0.9))
-  step(start(net, sgd(0.1), Recipe(average=0.9)), *batch, KEY)
-  jax.tree.map(np.testing.assert_array_equal, net.variables, before)
+def test_a_state_shares_nothing_with_its_network(net):
+  """A step overwrites its state."""
+  state = start(net, sgd(0.1), Recipe(average=0.9))
+  arrays = jax.tree.leaves((state.params, state.batch_stats, state.average, net.variables))
+  places = [array.unsafe_buffer_pointer() for array in map(jnp.asarray, arrays)]
+  assert len({*places}) == len(places)
 
 
 def test_right_answers_are_counted_over_the_valid_images():
