@@ -92,9 +92,9 @@ class TrainingBatches:
   """Batches of random crops of a dataset, for ever, from any step.
 
   An epoch goes through the items in random order. Those that do not fill a batch are left out; they
-  are others each time. The order depends on (seed, epoch), a crop and its flip on (seed, epoch,
-  item, copy). A picture that cannot be read is replaced by the next of the order that can, cropped
-  with the draws of the one that it replaces.
+  are others each time. The order depends on (seed, epoch), where a crop is and whether it is
+  mirrored on (seed, epoch, item, copy). A picture that cannot be read is replaced by the next of
+  the order that can, cropped with the draws of the one that it replaces; it is not tried again.
 
   Args:
     dataset: with labels.
@@ -271,7 +271,6 @@ def evaluation_batches(
   padded = np.full((-(-len(members) // batch_size), batch_size), -1, np.int64)
   padded.reshape(-1)[: len(members)] = members
   mine = padded[:, share.start : share.stop]
-
   boxes_of = None if fit == 'squash' else lambda width, height: [centre_box(width, height, size)]
 
   def load(item: int) -> tuple[np.ndarray, int] | str | None:
@@ -283,19 +282,23 @@ def evaluation_batches(
       return str(error)
     return np.asarray(picture), label
 
-  items = (int(item) for item in mine.reshape(-1))
-  with contextlib.closing(load_ahead(load, items, ahead=ahead * count, workers=workers)) as loaded:
-    for indices in mine:
-      images, labels = np.zeros((count, size, size, 3), np.uint8), np.zeros(count, np.int32)
-      valid = np.zeros(count, bool)
-      for slot, item in enumerate(indices):
-        one = next(loaded)
-        if isinstance(one, str):
-          fail(dataset.sources[item], one)
-        elif one is not None:
-          images[slot], labels[slot] = one
-          valid[slot] = True
-      yield EvaluationBatch(images, labels, valid, indices)
+  def batches() -> Iterator[EvaluationBatch]:
+    items = map(int, mine.reshape(-1))
+    loading = load_ahead(load, items, ahead=ahead * count, workers=workers)
+    with contextlib.closing(loading) as loaded:
+      for indices in mine:
+        images, labels = np.zeros((count, size, size, 3), np.uint8), np.zeros(count, np.int32)
+        valid = np.zeros(count, bool)
+        for slot, item in enumerate(indices):
+          one = next(loaded)
+          if isinstance(one, str):
+            fail(dataset.sources[item], one)
+          elif one is not None:
+            images[slot], labels[slot] = one
+            valid[slot] = True
+        yield EvaluationBatch(images, labels, valid, indices)
+
+  return batches()
 
 
 def _share(batch_size: int, process: int, processes: int) -> range:
@@ -303,14 +306,10 @@ def _share(batch_size: int, process: int, processes: int) -> range:
   if batch_size < 1 or batch_size % processes:
     raise UserError(
       f'config.batch_size: {batch_size} cannot be divided among {processes} processes; '
-      f'{_multiple(batch_size, processes)} can'
+      f'{max(1, round(batch_size / processes)) * processes} can'
     )
   count = batch_size // processes
   return range(process * count, (process + 1) * count)
-
-
-def _multiple(number: int, of: int) -> int:
-  return max(1, round(number / of)) * of
 
 
 def _generator(seed: int, *numbers: int) -> np.random.Generator:

@@ -197,6 +197,12 @@ def test_wrong_numbers_are_refused_with_their_field(plain):
   ):
     with pytest.raises(UserError, match=message):
       training(plain, **changed)
+  for changed, message in (
+    ({'fit': 'crop'}, "config.fit must be one of centre, squash, not 'crop'"),
+    ({'processes': 3}, 'config.batch_size: 10 cannot be divided among 3 processes; 9 can'),
+  ):
+    with pytest.raises(UserError, match=message):
+      evaluated(plain, **changed)
 
 
 def test_threads_end_and_pictures_ahead_are_bounded(plain):
@@ -221,13 +227,17 @@ def test_an_error_of_the_consumer_ends_the_threads(plain):
   assert threading.active_count() == before
 
 
-def evaluated_of(dataset, members=None, **changed):
+def evaluated(dataset, members=None, **changed):
   options = {
     'size': SIZE, 'batch_size': 10, 'fit': 'squash', 'workers': 2, 'ahead': 1,
     'fail': lambda *_: None,
   }  # fmt: skip
   members = np.arange(len(dataset.sources)) if members is None else members
-  return list(evaluation_batches(dataset, members, **options | changed))
+  return evaluation_batches(dataset, members, **options | changed)
+
+
+def evaluated_of(dataset, **changed):
+  return list(evaluated(dataset, **changed))
 
 
 def test_evaluation_takes_each_item_once_in_order_and_fills_up_the_last_batch(plain):
