@@ -373,7 +373,6 @@ function render() {
   grid.classList.toggle('smooth', state.smooth === '1');
   grid.classList.toggle('selecting', selecting);
   grid.style.setProperty('--size', `${+state.size || usualSize()}px`);
-  grid.style.setProperty('--strength', `${+state.strength / 100}`);
   grid.style.setProperty('--columns', `${layers.length}`);
   renderControls();
   update();
@@ -493,9 +492,22 @@ function compareStage(stage, queries) {
   compare(/** @type {Query} */ (queries[1]), pack, pack.starts[stage.picture], other);
   for (let i = 0; i < other.length; i++) stage.values[i] -= other[i];
 }
+/** @type {Map<string, Uint32Array>} */
+const tinted = new Map();
+/** Colours with the strength of the overlay: an opacity of the canvas would cost the browser more. @param {string} map */
+function tableOf(map) {
+  const key = `${map} ${state.strength}`;
+  if (!tinted.has(key)) {
+    const table = colours[map].slice(), bytes = new Uint8Array(table.buffer);
+    for (let i = 3; i < bytes.length; i += 4) bytes[i] = Math.round(bytes[i] * strength());
+    tinted.set(key, table);
+  }
+  return /** @type {Uint32Array} */ (tinted.get(key));
+}
+const strength = () => Math.max(0, Math.min(1, +state.strength / 100));
 /** @param {Stage} stage @param {string} map */
 function paint(stage, map) {
-  const table = colours[map], half = (table.length - 1) / 2, hide = map === 'difference' ? -Infinity : threshold();
+  const table = tableOf(map), half = (table.length - 1) / 2, hide = map === 'difference' ? -Infinity : threshold();
   if (!stage.known) stage.words.fill(0);
   else for (let i = 0; i < stage.values.length; i++) {
     const value = stage.values[i], at = Math.round(half + half * value / scale);
@@ -526,7 +538,7 @@ function weightsOf(stage, cell) {
 const brightness = share => Math.sqrt(Math.max(0, Math.min(1, share)));
 /** The mixed colours of the groups; dark where a patch is unlike the source. @param {Stage} stage */
 function paintGroups(stage) {
-  const {maps, count} = /** @type {Groups} */ (layers[stage.layer].groups), {data} = stage.pixels, hide = threshold();
+  const {maps, count} = /** @type {Groups} */ (layers[stage.layer].groups), {data} = stage.pixels, hide = threshold(), opacity = strength();
   const start = layers[stage.layer].pack.starts[stage.picture] * count, mix = Array.from({length: count}, (_, g) => channels(groupColour(g)));
   for (let i = 0; i < stage.values.length; i++) {
     let total = 0, red = 0, green = 0, blue = 0;
@@ -537,7 +549,7 @@ function paintGroups(stage) {
     }
     const covered = Math.min(1, 2 * Math.sqrt(total) / 255), alike = stage.known ? brightness(stage.values[i] / scale) : 1;
     const alpha = 1 - alike * (1 - covered), shine = total ? alike * covered / (total * alpha || 1) : 0;
-    data.set([red * shine, green * shine, blue * shine, stage.known && stage.values[i] < hide ? 0 : 255 * alpha], 4 * i);
+    data.set([red * shine, green * shine, blue * shine, stage.known && stage.values[i] < hide ? 0 : 255 * alpha * opacity], 4 * i);
   }
   /** @type {CanvasRenderingContext2D} */ (stage.canvas.getContext('2d', {willReadFrequently: true})).putImageData(stage.pixels, 0, 0);
 }
@@ -946,10 +958,8 @@ function drawStage(context, stage) {
   context.filter = $('grid').classList.contains('painted') ? 'grayscale(1)' : 'none';
   context.drawImage(photographs[stage.picture], ...box);
   context.filter = 'none';
-  context.globalAlpha = +state.strength / 100;
   context.imageSmoothingEnabled = state.smooth === '1';
   context.drawImage(stage.canvas, ...box);
-  context.globalAlpha = 1;
   for (const [kind, node] of stage.marks) if (!node.hidden) drawMark(context, kind, node);
   const name = /** @type {HTMLElement} */ (/** @type {HTMLElement} */ (stage.box.parentElement).querySelector('.name')).textContent ?? '';
   context.font = `12.5px ${FONT}`;

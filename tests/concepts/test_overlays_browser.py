@@ -237,7 +237,7 @@ def painted(page, stage):
 
 
 def test_the_colours_are_those_of_the_numbers(ready):
-  page = ready('#layer=early&a=0,0,3,3,3,3')
+  page = ready('#layer=early&a=0,0,3,3,3,3&strength=100')
   found, table = values(page)[2][2], colour_tables()['amber']
   expected = table[np.clip(np.rint(STEPS + STEPS * found), 0, 2 * STEPS).astype(int)]
   assert np.abs(painted(page, 2).astype(int) - expected).max() <= 2
