@@ -99,9 +99,7 @@ def _check_same_classes(known: Dataset, unseen: Dataset) -> None:
   for name in sorted(set(known.class_names) ^ set(unseen.class_names)):
     where = ('config.images', 'config.validation_images')
     has, lacks = where if name in known.class_names else where[::-1]
-    raise UserError(
-      f'{lacks}: has no class {name!r}, which {has} has; both take the same classes'
-    )
+    raise UserError(f'{lacks}: has no class {name!r}, which {has} has; both take the same classes')
   if known.class_names != unseen.class_names:
     raise UserError("config.validation_images: its classes have another order than config.images'")
 
@@ -232,9 +230,7 @@ def _members(config: ConfigDict, opened: Opened, fail: Fail) -> tuple[np.ndarray
   everything = np.arange(len(opened.known.sources))
   if opened.apart:
     if not config.images.startswith('tfds:'):  # Labels that are known without reading.
-      check_classes(
-        _labels(opened.known, fail)[1], opened.known.class_names, 'config.images'
-      )
+      check_classes(_labels(opened.known, fail)[1], opened.known.class_names, 'config.images')
     return everything, np.arange(len(opened.unseen.sources))
   indices, labels = _labels(opened.known, fail)
   check_classes(labels, opened.known.class_names, 'config.images', config.folds)
@@ -270,9 +266,7 @@ def check_classes(
     return
   there = f'{field}: class {class_names[least]!r} has {counts[least]} pictures that can be read'
   if count > 1:
-    raise UserError(
-      f'{there}, and there are {count} folds; take more pictures, or fewer folds'
-    )
+    raise UserError(f'{there}, and there are {count} folds; take more pictures, or fewer folds')
   raise UserError(f'{there}; each class takes one or more, or take its folder away')
 
 
