@@ -124,7 +124,7 @@ class InMemory:
     self.examples, self.test, names = _held_out(config, opened, read)
     self.trained_on = int((~self.test).sum())
     self.names = [names[i] for i in np.flatnonzero(self.test)]
-    self.checksum = (self.examples.images, self.examples.labels, self.test)
+    self.checksum: tuple[np.ndarray, ...] = (self.examples.images, self.examples.labels, self.test)
 
   def held_out(self) -> Iterator[EvaluationBatch]:
     """The pictures that are held out; see `Data`."""
@@ -164,7 +164,10 @@ class Streamed:
     )  # fmt: skip
     self.trained_on = len(known)
     self.names = [opened.unseen.sources[i].name for i in unseen]
-    self.checksum = (*_named(opened.known, known), *_named(opened.unseen, unseen))
+    self.checksum: tuple[np.ndarray, ...] = (
+      *_named(opened.known, known),
+      *_named(opened.unseen, unseen),
+    )
 
   def held_out(self) -> Iterator[EvaluationBatch]:
     """The pictures that are held out; see `Data`."""

@@ -82,7 +82,8 @@ class Epochs:
   def train(self, state: State, step: int, stop: int, running: np.ndarray) -> tuple[State, Figures]:
     """See `Stretches`."""
     begin = time.perf_counter()
-    state, measured = self._epoch(state, *self._arrays, self._key)
+    images, labels, members = self._arrays
+    state, measured = self._epoch(state, images, labels, members, self._key)
     means = np.array([measured.loss, measured.accuracy, 1.0], np.float64)
     seconds = time.perf_counter() - begin
     _check_loss(means[0], step + 1, stop)
@@ -130,8 +131,8 @@ class Steps:
         self._clock.count(batch.waited)
       if len(begun) > BEGUN:
         self._read(*begun.popleft())
-    for one in begun:
-      self._read(*one)
+    while begun:
+      self._read(*begun.popleft())
     return state, Figures(self._running, *self._clock.read())
 
   def _read(self, number: int, measured: Measured) -> None:

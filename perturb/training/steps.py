@@ -107,7 +107,8 @@ def make_epoch(
     def next_step(state: State, chosen: jax.Array) -> tuple[State, Measured]:
       chosen = jnp.repeat(chosen, copies)
       batch = images[chosen], labels[chosen]
-      return step(state, *(spread_inside(batch) if spread else batch), key)
+      shown, answers = spread_inside(batch) if spread else batch
+      return step(state, shown, answers, key)
 
     state, measured = jax.lax.scan(next_step, state, order.reshape(steps, batch_size))
     return state, jax.tree.map(jnp.mean, measured)
