@@ -88,7 +88,7 @@ def _tabulate(
   """Writes `metrics.csv`, `classes.csv` and `predictions.csv`."""
   ends = [how.steps * (epoch + 1) for epoch in range(how.epochs)]
   rows = [
-    (i + 1, end, f'{float(how.schedule(end - 1)):.6g}', *(f'{value:.6g}' for value in row))
+    (i + 1, end, f'{how.rate(end):.6g}', *(f'{value:.6g}' for value in row))
     for i, (end, row) in enumerate(zip(ends, history, strict=True))
   ]
   write_table(folder.path / 'metrics.csv', METRICS, rows)

@@ -195,7 +195,7 @@ class Log:
     share = {'share_waiting': waited / seconds} if speed else {}
     self._write(
       step, loss=float(means[0]), accuracy=float(means[1]),
-      learning_rate=float(self._setup.schedule(step - 1)), **speed, **share,
+      learning_rate=self._setup.rate(step), **speed, **share,
     )  # fmt: skip
 
   def epoch(self, number: int, step: int, row: np.ndarray) -> None:

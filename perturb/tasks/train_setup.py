@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
+import numpy as np
 import optax
 
 from perturb.errors import UserError, check_choice
@@ -57,6 +58,10 @@ class Setup(NamedTuple):
   schedule: optax.Schedule
   epochs: int
   steps: int
+
+  def rate(self, step: int) -> float:
+    """The learning rate of a step, counted from 1."""
+    return float(self.schedule(np.int32(step - 1)))
 
 
 def check_training(config: ConfigDict) -> None:
