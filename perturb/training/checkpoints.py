@@ -60,9 +60,11 @@ class Checkpoints:
     self.folder = folder.absolute()
     self._policy = _LastAndBest()
     options = ocp.CheckpointManagerOptions(
-      preservation_policy=self._policy, step_prefix=None, enable_async_checkpointing=True
+      preservation_policy=self._policy, enable_async_checkpointing=True
     )
-    self._manager = ocp.CheckpointManager(self.folder, options=options)
+    self._manager = ocp.CheckpointManager(
+      self.folder, options=options, item_handlers=ocp.StandardCheckpointHandler()
+    )
 
   def __enter__(self) -> 'Checkpoints':
     return self
