@@ -90,8 +90,8 @@ def open_data(config: ConfigDict) -> Opened:
   except UserError as error:
     raise UserError(f'of config.validation_images {images!r}: {error}') from error
   if not unseen.sources:
-    none = f'{images!r} has no picture'
-    raise UserError(f'config.validation_images: {"; ".join(unseen.problems) or none}')
+    none = f'images: {images!r} has no picture'
+    raise UserError(f'config.validation_{"; ".join(unseen.problems) or none}')
   _check_same_classes(known, unseen)
   return Opened(known, unseen, True)
 
