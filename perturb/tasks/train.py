@@ -1,4 +1,4 @@
-"""The task of configs/train_*.py and configs/occlusion_*.py: trains a network.
+"""The task of configs/train_*.py: trains a network.
 
 What it writes under `network/` is loaded by that path wherever a network's name is asked for.
 Killed and started again, it continues after its last checkpoint, to the same bits.
