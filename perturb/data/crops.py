@@ -57,7 +57,7 @@ def centre_box(width: int, height: int, size: int) -> Box:
 
 def read_crops(
   file: File, place: str, boxes_of: Callable[[int, int], Sequence[Box]], *, size: int
-) -> list[np.ndarray]:
+) -> list[Image.Image]:
   """Parts of a picture, each scaled to a square: bilinear, with antialiasing, as Pillow does it.
 
   A part whose sides are whole pixels is cut out first, as torchvision does: nothing outside it
@@ -72,7 +72,7 @@ def read_crops(
     size: of each crop, in pixels.
 
   Returns:
-    uint8 `[size, size, 3]` of each part.
+    each part, RGB, `size` x `size` pixels.
 
   Raises:
     ImageError: names the place and what is wrong there.
@@ -88,17 +88,22 @@ def _decoded_at(header: Header, boxes: Sequence[Box], size: int) -> int:
   """Has a JPEG decoded at a fraction of its size that keeps all the pixels needed: 1 / it."""
   if header.encoding.format != 'JPEG':
     return 1
-  least = min(min(right - left, bottom - top) for left, top, right, bottom in boxes)
-  fraction = max(one for one in (1, 2, 4, 8) if one * size <= max(least, size))
   width, height = header.stored
+  least = min(min(right - left, bottom - top) for left, top, right, bottom in boxes)
+  # The last block of a side that 8 does not divide would be the first of a turned picture.
+  fraction = max(
+    one
+    for one in (1, 2, 4, 8)
+    if one * size <= max(least, size) and (header.turn is None or width % one == height % one == 0)
+  )
   header.image.draft(None, (width // fraction, height // fraction))
   return round(width / header.image.size[0])
 
 
-def _crop(picture: Image.Image, box: Sequence[float], size: int) -> np.ndarray:
+def _crop(picture: Image.Image, box: Sequence[float], size: int) -> Image.Image:
   left, top, right, bottom = box
   if all(float(side).is_integer() for side in box):
     part = picture.crop((int(left), int(top), int(right), int(bottom)))
-    return np.asarray(part.resize((size, size), Image.Resampling.BILINEAR))
+    return part.resize((size, size), Image.Resampling.BILINEAR)
   inside = left, top, min(right, picture.width), min(bottom, picture.height)
-  return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR, inside))
+  return picture.resize((size, size), Image.Resampling.BILINEAR, inside)

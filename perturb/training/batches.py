@@ -6,11 +6,11 @@ with any number of threads. Every process takes its part of the same batch.
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
-import functools
 import time
 from typing import Literal, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from perturb.data.crops import Box, centre_box, random_box, read_crops
 from perturb.data.fitting import fit_picture
@@ -92,9 +92,9 @@ class TrainingBatches:
   """Batches of random crops of a dataset, for ever, from any step.
 
   An epoch goes through the items in random order. Those that do not fill a batch are left out; they
-  are others each time. The order depends on (seed, epoch), a crop and its flip on (seed, epoch,
-  item, copy). A picture that cannot be read is replaced by the next of the order that can, cropped
-  with the draws of the one that it replaces.
+  are others each time. The order depends on (seed, epoch), where a crop is and whether it is
+  mirrored on (seed, epoch, item, copy). A picture that cannot be read is replaced by the next of
+  the order that can, cropped with the draws of the one that it replaces; it is not tried again.
 
   Args:
     dataset: with labels.
@@ -197,19 +197,30 @@ class TrainingBatches:
         problems[item] = str(error)
         self._unreadable.add(item)
       else:
-        slot.batch.images[first : first + self.copies] = crops
+        for copy, crop in enumerate(crops):
+          slot.batch.images[first + copy] = np.asarray(crop)
         slot.batch.labels[first : first + self.copies] = label
         return _Filled(slot.batch, problems, True)
     return _Filled(slot.batch, problems, False)
 
-  def _crops(self, item: int, wanted: int, epoch: int) -> tuple[list[np.ndarray], int]:
+  def _crops(self, item: int, wanted: int, epoch: int) -> tuple[list[Image.Image], int]:
     """(the copies of an item with the draws of the item that was wanted, its label)."""
     draws = [_generator(self.seed, epoch, wanted, copy) for copy in range(self.copies)]
-    pictures, label = _read(self.dataset, item, self.crop, self.size, draws)
-    mirrored = [self.flip and draw.random() < 0.5 for draw in draws]
+
+    def boxes(width: int, height: int) -> list[Box]:
+      if self.crop == 'resized':
+        return [random_box(draw, width, height) for draw in draws]
+      return [centre_box(width, height, self.size)] * self.copies
+
+    boxes_of = None if self.crop == 'squash' else boxes
+    crops, label = _read(self.dataset, item, self.size, boxes_of)
+    if boxes_of is None:
+      crops *= self.copies
+    flips = [self.flip and draw.random() < 0.5 for draw in draws]
+    # Pillow mirrors four bytes at a time: NumPy takes ten times as long.
     return [
-      picture[:, ::-1] if mirror else picture
-      for picture, mirror in zip(pictures, mirrored, strict=True)
+      crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else crop
+      for crop, flip in zip(crops, flips, strict=True)
     ], label
 
   def _report(self, filled: _Filled) -> None:
@@ -260,29 +271,34 @@ def evaluation_batches(
   padded = np.full((-(-len(members) // batch_size), batch_size), -1, np.int64)
   padded.reshape(-1)[: len(members)] = members
   mine = padded[:, share.start : share.stop]
+  boxes_of = None if fit == 'squash' else lambda width, height: [centre_box(width, height, size)]
 
   def load(item: int) -> tuple[np.ndarray, int] | str | None:
     if item < 0:
       return None
     try:
-      (picture,), label = _read(dataset, item, fit, size, [None])
+      (picture,), label = _read(dataset, item, size, boxes_of)
     except ImageError as error:
       return str(error)
-    return picture, label
+    return np.asarray(picture), label
 
-  items = (int(item) for item in mine.reshape(-1))
-  with contextlib.closing(load_ahead(load, items, ahead=ahead * count, workers=workers)) as loaded:
-    for indices in mine:
-      images, labels = np.zeros((count, size, size, 3), np.uint8), np.zeros(count, np.int32)
-      valid = np.zeros(count, bool)
-      for slot, item in enumerate(indices):
-        one = next(loaded)
-        if isinstance(one, str):
-          fail(dataset.sources[item], one)
-        elif one is not None:
-          images[slot], labels[slot] = one
-          valid[slot] = True
-      yield EvaluationBatch(images, labels, valid, indices)
+  def batches() -> Iterator[EvaluationBatch]:
+    items = map(int, mine.reshape(-1))
+    loading = load_ahead(load, items, ahead=ahead * count, workers=workers)
+    with contextlib.closing(loading) as loaded:
+      for indices in mine:
+        images, labels = np.zeros((count, size, size, 3), np.uint8), np.zeros(count, np.int32)
+        valid = np.zeros(count, bool)
+        for slot, item in enumerate(indices):
+          one = next(loaded)
+          if isinstance(one, str):
+            fail(dataset.sources[item], one)
+          elif one is not None:
+            images[slot], labels[slot] = one
+            valid[slot] = True
+        yield EvaluationBatch(images, labels, valid, indices)
+
+  return batches()
 
 
 def _share(batch_size: int, process: int, processes: int) -> range:
@@ -290,14 +306,10 @@ def _share(batch_size: int, process: int, processes: int) -> range:
   if batch_size < 1 or batch_size % processes:
     raise UserError(
       f'config.batch_size: {batch_size} cannot be divided among {processes} processes; '
-      f'{_multiple(batch_size, processes)} can'
+      f'{max(1, round(batch_size / processes)) * processes} can'
     )
   count = batch_size // processes
   return range(process * count, (process + 1) * count)
-
-
-def _multiple(number: int, of: int) -> int:
-  return max(1, round(number / of)) * of
 
 
 def _generator(seed: int, *numbers: int) -> np.random.Generator:
@@ -308,37 +320,19 @@ def _generator(seed: int, *numbers: int) -> np.random.Generator:
 def _read(
   dataset: Dataset,
   item: int,
-  crop: Crop,
   size: int,
-  draws: Sequence[np.random.Generator | None],
-) -> tuple[list[np.ndarray], int]:
-  """(a crop of an item for each of the generators, its label)."""
+  boxes_of: Callable[[int, int], Sequence[Box]] | None,
+) -> tuple[list[Image.Image], int]:
+  """(the parts of an item, or all of it squashed, at the size of the network; its label)."""
   record, place = dataset.record(item), dataset.sources[item].place
   label = _checked(record.label, len(dataset.class_names), place)
   try:
-    if crop == 'squash':
-      picture = fit_picture(open_picture(record.file, place), size=size, fit='squash', place=place)
-      return [picture] * len(draws), label
-    boxes = functools.partial(_boxes, crop=crop, size=size, draws=draws)
-    return read_crops(record.file, place, boxes, size=size), label
+    if boxes_of:
+      return read_crops(record.file, place, boxes_of, size=size), label
+    picture = fit_picture(open_picture(record.file, place), size=size, fit='squash', place=place)
+    return [Image.fromarray(picture)], label
   except MemoryError as error:
     raise ImageError(f'{place}: there is not enough memory for it') from error
-
-
-def _boxes(
-  width: int,
-  height: int,
-  *,
-  crop: Crop,
-  size: int,
-  draws: Sequence[np.random.Generator | None],
-) -> list[Box]:
-  return [
-    centre_box(width, height, size)
-    if crop == 'centre' or draw is None
-    else random_box(draw, width, height)
-    for draw in draws
-  ]
 
 
 def _checked(label: int | None, classes: int, place: str) -> int:
