@@ -47,7 +47,7 @@ def run(config: ConfigDict, workdir: str) -> int:
   failures = Failures(folder.path)
   for problem in opened.known.problems if jax.process_index() == 0 else ():
     failures.add('', '', problem)  # It has been said when the dataset was opened.
-  fail = Fail(failures)
+  fail = Fail(failures, say=config.input == 'stream')  # The other reader says it itself.
   data: InMemory | Streamed = (InMemory if config.input == 'memory' else Streamed)(
     config, opened, net.size, fail
   )

@@ -4,6 +4,7 @@ Both have the same methods, so that one loop trains on both.
 """
 
 from collections.abc import Iterator
+import sys
 from typing import NamedTuple, Protocol
 
 import jax
@@ -15,7 +16,7 @@ from perturb.data.datasets import Dataset, open_dataset
 from perturb.data.digits import Examples
 from perturb.data.folds import folds
 from perturb.data.images import Source
-from perturb.errors import ImageError, UserError
+from perturb.errors import ImageError, UserError, printable
 from perturb.run.subjects import dataset_of
 from perturb.store.failures import Failures
 from perturb.training.batches import EvaluationBatch, TrainingBatches, evaluation_batches
@@ -58,16 +59,19 @@ class Fail:
 
   Args:
     failures: where.
+    say: whether stderr is still to be told.
   """
 
-  def __init__(self, failures: Failures):
-    self.failures = failures
+  def __init__(self, failures: Failures, say: bool):
+    self.failures, self.say = failures, say
     self._named = set[str]()
 
   def __call__(self, source: Source, reason: str) -> None:
     if source.place not in self._named:
       self._named.add(source.place)
       self.failures.add(source.name, source.place, reason)
+      if self.say:
+        print(f'error: {printable(reason)}', file=sys.stderr, flush=True)
 
 
 def open_data(config: ConfigDict) -> Opened:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
 
+from perturb.errors import UserError
 from perturb.nets.pretrained import Pretrained
 from perturb.tasks.train_data import Data
 from perturb.training import sharding
@@ -40,14 +41,20 @@ class Evaluation:
     self._evaluate, self._data = make_evaluate(net), data
 
   def measure(self, net: Pretrained) -> tuple[float, float, float]:
-    """(mean cross-entropy in nats, top-1 and top-5 accuracy); NaN if no picture can be read."""
+    """(mean cross-entropy in nats, top-1 and top-5 accuracy).
+
+    Raises:
+      UserError: if no picture can be read.
+    """
     sums = []
     for batch in self._data.held_out():
       images, labels, valid = sharding.spread((batch.images, batch.labels, batch.valid))
       found = self._evaluate(net.variables, images, labels, valid)
       sums.append((found.loss, found.top1, found.top5, _count(valid)))
     loss, top1, top5, count = np.sum(np.array(sums, np.float64).reshape(-1, 4), axis=0)
-    return (loss / count, top1 / count, top5 / count) if count else (np.nan,) * 3
+    if not count:
+      raise UserError('none of the pictures that are held out can be read')
+    return loss / count, top1 / count, top5 / count
 
   def predict(self, net: Pretrained) -> Predicted:
     """What each picture is taken for; every process gets those of all."""

@@ -165,13 +165,14 @@ def test_a_loss_that_is_no_number_ends_it_in_a_line(shades, tmp_path):
   assert steps_of(tmp_path) == [4] and '\n' not in line
 
 
-def test_an_unreadable_picture_is_named_and_the_rest_goes_on(shades, tmp_path):
+def test_an_unreadable_picture_is_named_and_the_rest_goes_on(shades, tmp_path, capsys):
   shutil.copytree(shades, tmp_path / 'data')
   for path in ('known/dark/00.png', 'unseen/light/13.png'):
     (tmp_path / 'data' / path).write_bytes(b'damaged')
   assert train.run(streamed(tmp_path / 'data', epochs=2), str(tmp_path / 'run')) == 2
   rows = rows_of(tmp_path / 'run' / 'failures.csv')
   assert {row['image'] for row in rows} == {'dark_00', 'light_13'}
+  assert capsys.readouterr().err.count('00.png: not an image') == 1
   assert len(rows_of(tmp_path / 'run' / 'predictions.csv')) == 2 * EACH - 1
 
 
