@@ -10,7 +10,7 @@ def get_config() -> ml_collections.ConfigDict:
   config = train_mnist.get_config()
   config.network = 'small_resnet'
   config.pad = 2
-  config.epochs = 6
+  config.epochs = 10
   config.optimiser = 'sgd'
   config.learning_rate = 0.05
   config.weight_decay = 5e-4
