@@ -17,6 +17,7 @@ from perturb.nets.pretrained import Pretrained
 from perturb.training import occlude
 from perturb.training.mode import forward, halved, norm_grad
 from perturb.training.recipe import Recipe, sites_of
+from perturb.training.sharding import spread_inside
 from perturb.training.state import State
 
 # What a key of a step is folded with, for each of its uses.
@@ -82,6 +83,7 @@ def make_epoch(
   recipe: Recipe,
   batch_size: int,
   copies: int = 1,
+  spread: bool = False,
 ) -> Epoch:
   """A function that goes once through pictures in memory, in random order.
 
@@ -92,6 +94,8 @@ def make_epoch(
     batch_size: different pictures in a step.
     copies: M of batch augmentation (Hoffer et al., CVPR 2020): each picture of a batch comes so
       many times, each time shifted, mirrored and occluded anew.
+    spread: each step is shared by all devices of all processes, which divide the batch; the
+      arguments are there whole (`sharding.replicated`).
 
   Returns:
     A compiled function of (state, images uint8 RGB `[N, H, W, 3]`, labels `[N]`, which of them to
@@ -107,7 +111,9 @@ def make_epoch(
 
     def next_step(state: State, chosen: jax.Array) -> tuple[State, Measured]:
       chosen = jnp.repeat(chosen, copies)
-      return step(state, images[chosen], labels[chosen], key)
+      batch = images[chosen], labels[chosen]
+      shown, answers = spread_inside(batch) if spread else batch
+      return step(state, shown, answers, key)
 
     state, measured = jax.lax.scan(next_step, state, order.reshape(steps, batch_size))
     return state, jax.tree.map(jnp.mean, measured)
