@@ -164,6 +164,8 @@ def overlay_of(
     raise UserError('activations: give at least one layer')
   if names and len(names) != len(pictures):
     raise UserError(f'{len(names)} names for {len(pictures)} pictures')
+  if unknown := sorted(set(weights or {}) - set(layers)):
+    raise UserError(f'weights: there is no layer {unknown[0]!r}; there are {", ".join(layers)}')
   each = names or [str(number) for number in range(1, len(pictures) + 1)]
   shown = [Picture(name, _pixels(one)) for name, one in zip(each, pictures, strict=True)]
   made = list[Layer]()

@@ -99,6 +99,7 @@ def test_transformed_pictures_have_their_places(pictures):
   [
     ({'activations': {}}, 'at least one layer'),
     ({'names': ['a']}, '1 names for 3 pictures'),
+    ({'weights': {'late': {'cat': np.ones(6)}}}, "weights: there is no layer 'late'"),
     ({'activations': [np.ones((4, 4, 6))]}, 'activations: 1 activations for 3 pictures'),
     ({'activations': [np.ones((1, 4, 4, 6))] * 3}, 'activations of picture 1 must be .*batch axis'),
     ({'activations': [np.ones(6)] * 3}, r'must be \[H, W, C\]'),
