@@ -166,6 +166,7 @@ def _show(setting: Setting, folder: Workdir, names: Sequence[str]) -> None:
   )
   folder.write('overlays.html', overlays_page(overlay))
   files.write_table(folder.path / 'similarity.csv', SIMILARITY, _pairs(names, layers))
+  (folder.path / 'correspondence.png').unlink(missing_ok=True)  # It may be of other pictures.
   if len(pictures) > 1:
     matches = [_matches(layer) for layer in layers]
     figure = correspondence_figure(pictures[0], pictures[1], matches)
