@@ -17,7 +17,7 @@ from concepts.channel_weights import channel_weights
 from concepts.factor_groups import patch_groups
 from concepts.figures.overlay_views import Groups, LayerView, Overlay, Picture, TransformView
 from concepts.figures.overlays_page import overlays_page
-from concepts.packing import Packed, pack
+from concepts.packing import THOROUGH, Packed, pack
 from concepts.patch_similarity import Activations, as_activations, weighted
 from concepts.transforms import Kind, places_of, transformed
 from perturb.data.fitting import Fit, fit_picture
@@ -164,6 +164,8 @@ def overlay_of(
     raise UserError('activations: give at least one layer')
   if names and len(names) != len(pictures):
     raise UserError(f'{len(names)} names for {len(pictures)} pictures')
+  if unknown := sorted(set(weights or {}) - set(layers)):
+    raise UserError(f'weights: there is no layer {unknown[0]!r}; there are {", ".join(layers)}')
   each = names or [str(number) for number in range(1, len(pictures) + 1)]
   shown = [Picture(name, _pixels(one)) for name, one in zip(each, pictures, strict=True)]
   made = list[Layer]()
@@ -202,7 +204,7 @@ def similarity_overlay(
     net: the network.
     images: paths, folders, globs and names of bundled photographs, separated by commas; or
       pictures of Pillow, or arrays uint8 `[H, W, 3]`.
-    layers: names of layers with an extent.
+    layers: names of layers with an extent, each once.
     fit: to the network's size: 'crop', 'squash' or 'aspect'.
     classes: names or indices of classes for which patches may be alike; see `channel_weights`.
     groups: groups of patches in each layer; 0 for none.
@@ -226,7 +228,7 @@ def similarity_overlay(
   series = series_of(shown[:transformed], rotations, scales)
   every = [*shown, *(picture for one in series for picture in one.pictures)]
   found = [net.activations(_input(net, one), layers) for one in every]
-  names = {net.class_name(net.class_index(one)): net.class_index(one) for one in classes}
+  names = {class_label(net, index): index for index in map(net.class_index, classes)}
   inputs = [_input(net, one) for one in shown]
   weights = {name: channel_weights(net, inputs, layers, index) for name, index in names.items()}
   made = [
@@ -275,10 +277,19 @@ def amount_name(picture: str, kind: Kind, amount: float) -> str:
   return f'{picture} {amount:g}°' if kind == 'rotation' else f'{picture} {amount:g}x'
 
 
+def class_label(net: Pretrained, index: int) -> str:
+  """A class's usual name; with its index where another has that too, as ImageNet's cranes."""
+  name = net.class_name(index)
+  twice = sum(line.split(',')[0] == name for line in net.class_names) > 1
+  return f'{name} ({index})' if twice else name
+
+
 def check_extent(net: Pretrained, layers: Sequence[str], field: str = 'layers') -> None:
-  """Refuses no layer at all, one that is not there, one without positions, or with too many."""
+  """Refuses no layer, one named twice, not there, without positions, or with too many."""
   if isinstance(layers, str) or not layers:
     raise UserError(f'{field}: give a list of at least one name')
+  if twice := next((one for one in layers if list(layers).count(one) > 1), None):
+    raise UserError(f'{field} names {twice!r} twice')
   for layer, found in net.shapes(layers).items():
     shape = found.shape[1:-1]
     if len(shape) != 2 or shape == (1, 1):
@@ -310,9 +321,10 @@ def _layer_view(layer: Layer, count: int, groups: int, tolerance: float) -> tupl
 
 
 def _said(name: str, packed: Packed) -> str:
+  some = sum(one.size for one in packed.lengths) > THOROUGH
   return (
     f'{name}: {packed.codes[0].shape[2]} axes, {packed.kept:.1%} of the squares, cosines within '
-    f'{packed.error:.3f}'
+    f'{packed.error:.3f}{" for the pairs checked" if some else ""}'
   )
 
 

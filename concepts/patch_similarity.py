@@ -154,13 +154,21 @@ def correspondence(
   cosines = np.asarray(similarity(a, b, weights=weights))
   (height, width), (high, wide) = cosines.shape[:2], cosines.shape[2:]
   flat = cosines.reshape(height * width, high * wide)
-  there = flat.argmax(1)
-  back = flat.argmax(0)
+  first, second = (_directed(one, weights) for one in (a, b))
+  able = np.where(first[:, None] & second, flat, -np.inf)  # 0 is more than a negative cosine.
+  there = able.argmax(1)
+  back = able.argmax(0)
   cells = np.arange(len(flat))
-  mutual = cells[(back[there] == cells) & np.abs(flat).any(1)]
+  mutual = cells[(back[there] == cells) & first & second[there]]
   order = mutual[np.argsort(-flat[mutual, there[mutual]], kind='stable')]
   return Correspondence(
     np.stack(np.divmod(order, width), 1),
     np.stack(np.divmod(there[order], wide), 1),
     flat[order, there[order]],
   )
+
+
+def _directed(value: Activations, weights: Activations | None) -> np.ndarray:
+  """Whether each patch has a direction, `[H * W]`: whether some (weighted) channel is not 0."""
+  found = np.asarray(weighted(as_activations(value), weights))
+  return (found != 0).any(-1).ravel()

@@ -172,7 +172,7 @@ class Verdict(NamedTuple):
     follows: (moved - chance) / (1 - chance): 1 where what shows the same thing is as alike as can
       be, 0 where it is no more alike than any two patches.
     stays: (unmoved - chance) / (1 - chance), for the same place in the frame.
-    words: 'follows the picture', 'stays in place', 'follows in part' or 'breaks'.
+    words: 'follows the picture', 'stays in place', 'follows in part', 'breaks', or 'not known'.
   """
 
   follows: float
@@ -184,11 +184,14 @@ def turns_with(moved: float, unmoved: float, chance: float) -> Verdict:
   """Whether a layer turns, or grows, with its pictures: see `Verdict`.
 
   It does where half of what could be kept beyond chance is kept, breaks where less than a tenth is;
-  it stays in place where a patch is more like the one at its old place.
+  it stays in place where a patch is more like the one at its old place. Of NaN, which the numbers
+  are where no patch is left in the frame, nothing is known.
   """
   room = max(1 - chance, 1e-6)
   follows, stays = (moved - chance) / room, (unmoved - chance) / room
-  if max(follows, stays) < 0.1:
+  if not (np.isfinite(follows) and np.isfinite(stays)):
+    words = 'not known'
+  elif max(follows, stays) < 0.1:
     words = 'breaks'
   elif stays >= follows:
     words = 'stays in place'

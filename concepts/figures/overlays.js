@@ -138,14 +138,15 @@ function packOf(layer) {
 }
 const className = () => state.measure.startsWith('class:') ? state.measure.slice(6) : null;
 
-/** The spot in the grid of another layer: cell floor(N_t / N_s * p). @param {Spot} spot @param {number} layer @returns {Spot} */
+/** The spot in the grid of another layer: cell floor(N_t / N_s * p); of a region all cells that it covers. @param {Spot} spot @param {number} layer @returns {Spot} */
 function inLayer(spot, layer) {
   if (spot.layer === layer) return spot;
   const [rows, columns] = layers[spot.layer].pack.sizes[spot.picture];
   const [rowsThere, columnsThere] = layers[layer].pack.sizes[spot.picture];
-  const row = (/** @type {number} */ r) => Math.floor(r * rowsThere / rows);
-  const column = (/** @type {number} */ c) => Math.floor(c * columnsThere / columns);
-  return {picture: spot.picture, layer, r0: row(spot.r0), c0: column(spot.c0), r1: row(spot.r1), c1: column(spot.c1)};
+  const first = (/** @type {number} */ p, /** @type {number} */ there, /** @type {number} */ count) => Math.floor(p * there / count);
+  const last = (/** @type {number} */ p, /** @type {number} */ there, /** @type {number} */ count) => isRegion(spot) ? Math.ceil((p + 1) * there / count) - 1 : first(p, there, count);
+  return {picture: spot.picture, layer, r0: first(spot.r0, rowsThere, rows), c0: first(spot.c0, columnsThere, columns),
+          r1: last(spot.r1, rowsThere, rows), c1: last(spot.c1, columnsThere, columns)};
 }
 /** @param {Spot} spot @param {Pack} pack @returns {number[]} its cells, of all pictures */
 function cellsOf(spot, pack) {
@@ -261,7 +262,7 @@ function readAddress() {
   if (state.mode === 'groups' && !layers[layerIndex()].groups) state.layer = /** @type {Layer} */ (layers.find(one => one.groups)).name;
   if (!Object.hasOwn(MAPS, state.map)) state.map = DEFAULTS.map;
   if (!transforms[+state.transform]) state.transform = '0';
-  if (state.picture !== 'all' && !(+state.picture >= 0 && +state.picture < shown)) state.picture = '0';
+  if (state.picture !== 'all' && !(Number.isInteger(+state.picture) && +state.picture >= 0 && +state.picture < shown)) state.picture = '0';
   for (const name of /** @type {('hide' | 'strength' | 'size')[]} */ (['hide', 'strength', 'size'])) if (!Number.isFinite(+state[name])) state[name] = DEFAULTS[name];
   state.a = textOf(spotOf(state.a));
   state.b = state.a && textOf(spotOf(state.b));
@@ -639,15 +640,14 @@ function readCrop(id, spot, text) {
 function readOut(spots) {
   const [a, b] = pinned(), main = spots[0] ?? null, view = state.view === 'b' ? 'B' : 'A';
   const other = a ? [here, b, a].find(spot => spot && !spots.some(one => same(one, spot))) ?? null : null;
-  const value = valueAt(other), both = a && b ? [queryOf(a, layerIndex()), queryOf(b, layerIndex())] : [];
-  const between = both[0] && both[1] ? similarity(both[0], both[1]) : NaN;
+  const value = valueAt(other), inWhich = a && state.mode === 'layers' ? ` in ${layers[layersShown(a)].name}` : '';
   readCrop('crop-source', main, spots.length === 2 ? 'A and B' : a ? view : main ? 'source' : '');
   readCrop('crop-here', other, !other ? '' : same(other, b) ? 'B' : same(other, a) ? 'A' : 'here');
   const of = main ? `${nameOf(main.picture)}, ${placeText(inLayer(main, layersShown(main)))}` : 'Move over a picture, tap it, or go to it with Tab.';
   $('reading').classList.toggle('lone', !other);
   $('value').textContent = other ? fixed(value) : '';
   $('value-of').textContent = !other ? of : spots.length === 2 ? 'A − B here' : measureText(state.measure);
-  $('where').textContent = [other ? `${view}: ${of}` : '', other ? `${same(other, b) ? 'B' : 'here'}: ${nameOf(other.picture)}, ${placeText(other)}` : '', b ? `A to B: ${fixed(between)}` : ''].filter(Boolean).join('\n');
+  $('where').textContent = [other ? `${view}: ${of}` : '', other ? `${same(other, b) ? 'B' : 'here'}: ${nameOf(other.picture)}, ${placeText(other)}` : '', b ? `A to B${inWhich}: ${fixed(between() ?? NaN)}` : ''].filter(Boolean).join('\n');
   $('where').title = $('where').textContent;
   drawBar(spots.length === 2 ? 'difference' : state.mode === 'groups' ? 'groups' : state.map, value);
   readNearest(spots);
@@ -655,6 +655,11 @@ function readOut(spots) {
   const chart = state.mode === 'transforms';
   $('chart').hidden = !chart;
   if (chart) showChart(spots);
+}
+/** The similarity of A to B: in the layer of A where every layer is shown. @returns {number | null} */
+function between() {
+  const [a, b] = pinned(), layer = a ? layersShown(a) : 0, [p, q] = [a && queryOf(a, layer), b && queryOf(b, layer)];
+  return p && q ? similarity(p, q) : null;
 }
 /** @param {Spot} spot */
 const layersShown = spot => state.mode === 'layers' ? spot.layer : layerIndex();
@@ -705,7 +710,8 @@ function readNearest(spots) {
 }
 function readGroups() {
   if (state.mode !== 'groups') return;
-  const stage = stageOf(here), weights = here && stage ? weightsOf(stage, here.r0 * stage.columns + here.c0) : [];
+  const stage = stageOf(here), there = here && stage ? inLayer(here, stage.layer) : null;
+  const weights = stage && there ? weightsOf(stage, there.r0 * stage.columns + there.c0) : [];
   [...$('groups').querySelectorAll('.amount i')].forEach((bar, g) => { bar.style.transform = `scaleX(${weights[g] ?? 0})`; });
 }
 
@@ -1077,7 +1083,7 @@ const overlay = {
   scale: () => scale,
   chart: () => series(sources()).map(line => line.values.map(value => Number.isFinite(value) ? value : null)),
   groups: (/** @type {number} */ stage) => Array.from(stages[stage].values, (_, cell) => weightsOf(stages[stage], cell)),
-  between: () => { const [a, b] = pinned().map(spot => spot && queryOf(spot, layerIndex())); return a && b ? similarity(a, b) : null; },
+  between,
 };
 async function start() {
   document.title = said.title;

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import itertools
 import pathlib
+import shutil
 
 import numpy as np
 
@@ -28,12 +29,14 @@ def write_article(
   the amounts. `pictures.csv` says which number a picture has.
 
   Args:
-    path: of a folder; made if missing.
+    path: of a folder, which is made anew: numbers of earlier pictures would not be these.
     names: of the N pictures.
     layers: their activations.
     transforms: of the page; their `pictures` are indices into the activations.
   """
-  path.mkdir(exist_ok=True)
+  if path.exists():  # Of other pictures, whose numbers would mean these.
+    shutil.rmtree(path)
+  path.mkdir()
   files.write_table(path / 'pictures.csv', PICTURES, enumerate(names))
   for layer, name in zip(layers, unique_names([one.name for one in layers]), strict=True):
     folder = path / name

@@ -19,7 +19,6 @@ HEADER = (
   'middle',
 )  # fmt: skip
 TURNING = ('layer', 'kind', 'follows', 'stays', 'verdict')
-NEUTRAL = {'rotation': 0.0, 'scale': 1.0}  # What changes nothing.
 
 
 def write_sensitivity(
@@ -52,9 +51,9 @@ def write_sensitivity(
         table.append(
           (given, kind, f'{amount:g}', len(names), *(f'{one[i]:.6g}' for one in numbers))
         )
-      changed = [i for i, one in enumerate(setting.amounts[kind]) if one != NEUTRAL[kind]]
+      changed = [i for i, one in enumerate(setting.amounts[kind]) if _changes(kind, one)]
       if changed:
-        three = (float(np.nanmean(one[changed])) for one in means[:3])
+        three = (float(_means(one[changed, None])[0]) for one in means[:3])
         verdicts.append((given, kind, turns_with(*three)))
   files.write_table(folder.path / 'sensitivity.csv', HEADER, table)
   rows = [
@@ -65,6 +64,11 @@ def write_sensitivity(
   folder.write('sensitivity.png', png(sensitivity_figure(lines, setting.amounts, len(names))))
   print('\n' + format_table(TURNING, rows))
   return [dict(zip(TURNING, row, strict=True)) for row in rows]
+
+
+def _changes(kind: Kind, amount: float) -> bool:
+  """Whether it is no whole turn, and no scale of 1."""
+  return amount % 360 != 0 if kind == 'rotation' else amount != 1
 
 
 def _means(values: np.ndarray) -> np.ndarray:

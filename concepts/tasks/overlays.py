@@ -12,7 +12,7 @@ from concepts.features import features_of
 from concepts.figures.overlay_views import Picture
 from concepts.figures.overlays import Matches, correspondence_figure
 from concepts.figures.overlays_page import overlays_page
-from concepts.overlays import Layer, Series, amount_name, check_extent, view_of
+from concepts.overlays import Layer, Series, amount_name, check_extent, class_label, view_of
 from concepts.patch_similarity import correspondence, similarity
 from concepts.tasks.overlay_article import write_article
 from concepts.tasks.overlay_runs import (
@@ -108,7 +108,7 @@ def _layers(net: Pretrained, layers: tuple[str, ...], groups: int) -> dict[str, 
   found = features_of(net, layers)
   given = dict[str, str]()
   for layer in layers:
-    if given.setdefault(net.network.resolve(layer), layer) != layer or layers.count(layer) > 1:
+    if given.setdefault(net.network.resolve(layer), layer) != layer:
       raise UserError(f'config.layers names {layer!r} twice')
   for layer, size in zip(found.layers, found.sizes, strict=True):
     if groups > size:
@@ -120,14 +120,7 @@ def _classes(net: Pretrained, classes: Sequence[str | int]) -> dict[str, int]:
   if isinstance(classes, str):
     raise UserError(f'config.classes: give a tuple of names, as ({classes!r},)')
   indices = dict.fromkeys(net.class_index(one) for one in classes)
-  return {_class_name(net, index): index for index in indices}
-
-
-def _class_name(net: Pretrained, index: int) -> str:
-  """Its usual name; with its index where another class has that too, as ImageNet's cranes."""
-  name = net.class_name(index)
-  twice = sum(line.split(',')[0] == name for line in net.class_names) > 1
-  return f'{name} ({index})' if twice else name
+  return {class_label(net, index): index for index in indices}
 
 
 def _show(setting: Setting, folder: Workdir, names: Sequence[str]) -> None:
@@ -166,6 +159,7 @@ def _show(setting: Setting, folder: Workdir, names: Sequence[str]) -> None:
   )
   folder.write('overlays.html', overlays_page(overlay))
   files.write_table(folder.path / 'similarity.csv', SIMILARITY, _pairs(names, layers))
+  (folder.path / 'correspondence.png').unlink(missing_ok=True)  # It may be of other pictures.
   if len(pictures) > 1:
     matches = [_matches(layer) for layer in layers]
     figure = correspondence_figure(pictures[0], pictures[1], matches)

@@ -1,5 +1,6 @@
 """The page from a notebook: of a network, and of activations of any model."""
 
+import dataclasses
 import html
 import re
 
@@ -79,6 +80,22 @@ def test_a_network_and_its_pictures(pictures, tmp_path):
   assert 'broken' not in page.html
 
 
+def test_classes_of_one_name_are_told_apart(pictures):
+  """As ImageNet's two cranes."""
+  net = dataclasses.replace(small_net(), class_names=('crane, bird', 'crane, tool', 'c', 'd', 'e'))
+  page = similarity_overlay(net, pictures[:1], ['relu3'], classes=(0, 1, 2))
+  assert all(f'["{name}", ' in page.html for name in ('crane (0)', 'crane (1)', 'c'))
+
+
+def test_the_page_says_that_not_all_pairs_were_checked():
+  """Of more patches than are looked at."""
+  random = np.random.default_rng(0)
+  for side, said in ((45, False), (46, True)):
+    layer = Layer('x', [random.random((side, side, 2))], {})
+    view = view_of([Picture('a', np.zeros((8, 8, 3), np.uint8))], [layer])
+    assert view.about.endswith(' for the pairs checked') == said
+
+
 def test_transformed_pictures_have_their_places(pictures):
   shown = [Picture('a', pictures[0])]
   series = series_of(shown, (0, 90), (1, 4))
@@ -99,6 +116,7 @@ def test_transformed_pictures_have_their_places(pictures):
   [
     ({'activations': {}}, 'at least one layer'),
     ({'names': ['a']}, '1 names for 3 pictures'),
+    ({'weights': {'late': {'cat': np.ones(6)}}}, "weights: there is no layer 'late'"),
     ({'activations': [np.ones((4, 4, 6))]}, 'activations: 1 activations for 3 pictures'),
     ({'activations': [np.ones((1, 4, 4, 6))] * 3}, 'activations of picture 1 must be .*batch axis'),
     ({'activations': [np.ones(6)] * 3}, r'must be \[H, W, C\]'),
@@ -124,6 +142,7 @@ def test_a_layer_with_too_many_patches_is_refused(monkeypatch):
     ('chelsea', ['mean'], "layers: 'mean' has one value a channel, and no positions"),
     ('chelsea', ['relu9'], "no layer 'relu9'"),
     ('chelsea', 'relu3', 'give a list of at least one name'),
+    ('chelsea', ['relu3', 'relu3'], "layers names 'relu3' twice"),
     ([], ['relu3'], 'there is no picture'),
     (['a.png', np.ones((4, 4, 3), np.uint8)], ['relu3'], 'paths or pictures, not both'),
   ],

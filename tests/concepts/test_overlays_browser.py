@@ -116,6 +116,27 @@ def check(page, given, picture, rows, columns, measure='cosine', layer=None):
     agree(found, expected, measure, vector, given.activations[name][index])
 
 
+def test_a_region_is_the_same_part_of_the_picture_in_every_layer(ready, given):
+  """Of a finer layer it has all the patches that its own cover."""
+  page = ready('#mode=layers&picture=0&a=0,1,1,0,2,2')
+  fine, coarse = (given.activations[layer][0].shape[:2] for layer in ('early', 'late'))
+  rows, columns = (
+    slice(first * many // few, -(-last * many // few))
+    for first, last, many, few in zip((1, 0), (3, 3), fine, coarse, strict=True)
+  )
+  check(page, given, 0, rows, columns, layer='early')
+  check(page, given, 0, slice(1, 3), slice(0, 3), layer='late')
+
+
+def test_two_pins_are_compared_in_a_layer_that_is_named(ready, given):
+  """Where every layer is shown no other says which."""
+  page = ready('#mode=layers&layer=early&picture=0&a=0,1,1,1,1,1&b=0,1,2,3,2,3')
+  a, b = (given.activations['late'][0][at] for at in ((1, 1), (2, 3)))
+  cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+  assert page.evaluate('overlay.between()') == pytest.approx(cosine, abs=0.02)
+  assert 'A to B in late: ' in page.locator('#where').inner_text()
+
+
 @pytest.mark.parametrize('measure', MEASURES)
 @pytest.mark.parametrize('mode', ['one', 'all', 'groups'])
 def test_a_hovered_patch_is_compared_with_all(ready, given, mode, measure):
@@ -224,6 +245,23 @@ def test_the_groups_and_their_colours(ready, given):
     np.testing.assert_allclose(pixels[row, column, :3], colour, atol=12)
   page.get_by_label('Group 1').uncheck()
   assert not np.array_equal(painted(page, 0), pixels)
+
+
+def test_the_bars_of_the_groups_are_of_the_layer_that_is_shown(ready):
+  """The patch may have been chosen in the grid of another."""
+  page = ready('#mode=groups&layer=early')
+  page.locator('.stage').nth(0).focus()
+  page.keyboard.press('ArrowUp')
+  page.get_by_label('Layer', exact=True).focus()
+  page.get_by_label('Layer', exact=True).select_option('late')
+  frame(page)
+  grids = page.evaluate('overlay.stages()')
+  assert grids[0]['layer'] == 'late' and page.evaluate('overlay.here()')['r0'] == 5
+  rows, columns = grids[0]['rows'], grids[0]['columns']
+  cell = (5 * rows // 12) * columns + 6 * columns // 12
+  bars = page.evaluate("""[...document.querySelectorAll('#groups .amount i')]
+      .map(bar => +bar.style.transform.slice(7, -1))""")
+  assert bars == pytest.approx(page.evaluate('overlay.groups(0)')[cell], abs=1e-4)
 
 
 def painted(page, stage):
@@ -405,7 +443,8 @@ def test_the_address_holds_the_view(ready):
 @pytest.mark.parametrize(
   'place',
   ['#mode=nothing&layer=none&measure=x&a=9,9,9,9&b=1&map=__proto__&picture=-3&transform=7&hide=x',
-   '#mode=__proto__', '#%E0%A4%A', '#a=0,0,0,0,99,0', '#pictures=3-1,x', '#mode=groups&layer=x'],
+   '#mode=__proto__', '#%E0%A4%A', '#a=0,0,0,0,99,0', '#pictures=3-1,x', '#mode=groups&layer=x',
+   '#mode=one&picture=0.5'],
 )  # fmt: skip
 def test_a_wrong_address_does_no_harm(ready, place):
   page = ready(place)

@@ -152,6 +152,27 @@ def test_pictures_of_different_shapes_are_on_one_page(pictures, tmp_path):
   assert (tmp_path / 'run' / 'overlays.html').read_bytes() != page
 
 
+def test_no_file_of_earlier_pictures_is_left(pictures, tmp_path):
+  """The article's files go by numbers, which are then those of other pictures."""
+  changes = {'rotations': (), 'scales': (), 'groups': 0, 'mode': 'article'}
+  config = config_of(pictures, **changes)
+  overlays.run(config, str(tmp_path))
+  config.images = f'{pictures}/a.png'
+  overlays.run(config, str(tmp_path))
+  left = [one.name for one in (tmp_path / 'article' / 'relu3').iterdir()]
+  assert left == ['multi_0_0.png'] and len(rows(tmp_path / 'article' / 'pictures.csv')) == 1
+  assert not (tmp_path / 'correspondence.png').exists()
+
+
+def test_a_whole_turn_is_no_change(pictures, tmp_path):
+  """It has no share in the verdict; and where no patch is left there is none."""
+  changes = {'images': f'{pictures}/a.png', 'rotations': (0, 360), 'scales': (1e6,), 'groups': 0}
+  config = config_of(pictures, layers=('relu3',), transformed=0, **changes)
+  assert overlays.run(config, str(tmp_path)) == 0
+  found = [(row['kind'], row['verdict']) for row in rows(tmp_path / 'turning.csv')]
+  assert found == [('scale', 'not known')]
+
+
 def test_one_picture_without_transforms(pictures, tmp_path):
   config = config_of(pictures, images=f'{pictures}/a.png', rotations=(), scales=())
   assert overlays.run(config, str(tmp_path)) == 0

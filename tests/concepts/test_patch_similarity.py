@@ -135,3 +135,12 @@ def test_a_pair_is_mutual(pair):
     assert best == (value, value, value)
   assert len({tuple(place) for place in found.second}) == len(found.second)
   assert len(correspondence(np.zeros((2, 2, 5)), b).first) == 0
+
+
+def test_zeros_are_the_nearest_of_none():
+  """Their cosine, 0, is more than that of opposed patches."""
+  a, b = np.array([[[1.0, 0.0]]]), np.array([[[0.0, 0.0], [-1.0, 0.5]]])
+  for one, other, column in ((a, b, 1), (b, a, 0)):
+    found = correspondence(one, other)
+    assert found.second.tolist() == [[0, column]]
+    assert found.similarity == pytest.approx(-1 / np.sqrt(1.25))

@@ -132,4 +132,5 @@ def test_verdicts():
   assert turns_with(0.5, 0.4, 0.3).words == 'follows in part'
   assert turns_with(0.4, 0.9, 0.3).words == 'stays in place'
   assert turns_with(0.31, 0.3, 0.3).words == 'breaks'
+  assert turns_with(*[float('nan')] * 3).words == 'not known'
   assert turns_with(0.65, 0.3, 0.3).follows == pytest.approx(0.5)
