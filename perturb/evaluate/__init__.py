@@ -20,6 +20,10 @@ from perturb.evaluate.localisation_scores import (
   localisation_ious,
 )
 from perturb.evaluate.occluded_boxes import BoxOcclusion, box_occlusion
+from perturb.evaluate.occlusion_robustness import (
+  AccuracyUnderOcclusion,
+  accuracy_under_occlusion,
+)
 from perturb.evaluate.overlap import IouCurves, iou_curves, relevance_mass, relevance_rank
 from perturb.evaluate.pointing import centre_hits, point_hits, pointing_game
 from perturb.evaluate.randomised_nets import (
@@ -32,6 +36,7 @@ from perturb.evaluate.sensitivity import ClassSensitivity, class_sensitivity, ma
 from perturb.evaluate.structure import structural_similarity
 
 __all__ = [
+  'AccuracyUnderOcclusion',
   'BestThreshold',
   'BoxOcclusion',
   'ClassMeans',
@@ -40,6 +45,7 @@ __all__ = [
   'Interval',
   'IouCurves',
   'PartImportance',
+  'accuracy_under_occlusion',
   'area_under',
   'best_threshold',
   'box_iou',

@@ -1,0 +1,82 @@
+"""Figures of occlusion: how accuracy falls, what augmentation does, remove and retrain."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+import numpy as np
+
+from perturb.figures.studies import tidy
+from perturb.figures.style import KEPT, REMOVED, STYLE, bare, title
+
+GREY = '#868e96'
+# Colour and name of each order of `perturb.evaluate.occlusion_robustness`.
+_ORDERS = {
+  'least_salient': (KEPT, 'least salient first'),
+  'random': (GREY, 'random cells'),
+  'salient': (REMOVED, 'most salient first'),
+}
+_SIDE = 0.52  # Inches of a picture of a strip.
+_PANEL = 2.3  # Inches of a panel.
+
+
+def _ordered(names: Mapping[str, object]) -> list[str]:
+  return [order for order in _ORDERS if order in names]
+
+
+def accuracy_curves(
+  shares: np.ndarray,
+  panels: Mapping[str, Mapping[str, np.ndarray]],
+  strips: Mapping[str, Sequence[tuple[str, np.ndarray]]],
+) -> Figure:
+  """The accuracy over the share that is hidden, a panel a method; a picture that is hidden.
+
+  Args:
+    shares: `[T]`.
+    panels: title of a method -> order -> `[T, 3]`: accuracy, and the ends of its interval.
+    strips: order -> (share, picture `[H, W, 3]`), from the left.
+  """
+  count = len(panels)
+  across = max((len(strip) for strip in strips.values()), default=0)
+  wide = _SIDE * across
+  with matplotlib.rc_context(STYLE):
+    figure = Figure(figsize=(_PANEL * count + 0.6 * (count - 1) + wide + 0.5, 1.9))
+    ratios = [_PANEL] * count + ([wide] if across else [])
+    grid = figure.add_gridspec(1, len(ratios), width_ratios=ratios, wspace=0.22)
+    for i, (name, curves) in enumerate(panels.items()):
+      axes = figure.add_subplot(grid[0, i])
+      _curves(axes, shares, curves)
+      axes.set_title(name, fontsize=7.5)
+      axes.set_ylabel('' if i else 'accuracy (%)', fontsize=7)
+      if not i:
+        axes.legend(frameon=False, fontsize=6.5, loc='lower left', borderaxespad=0.2)
+    if across:
+      _strips(figure, grid[0, count], strips, across)
+  return figure
+
+
+def _curves(axes: Axes, shares: np.ndarray, curves: Mapping[str, np.ndarray]) -> None:
+  for order in _ordered(curves):
+    colour, name = _ORDERS[order]
+    mean, low, high = 100 * curves[order].T
+    axes.plot(100 * shares, mean, '-o', color=colour, markersize=2, linewidth=1.1, label=name)
+    axes.fill_between(100 * shares, low, high, color=colour, alpha=0.15, linewidth=0)
+  axes.set_xlabel('hidden cells (%)', fontsize=7, labelpad=1.5)
+  axes.set_ylim(0, 102)
+  tidy(axes)
+
+
+def _strips(
+  figure: Figure, place: object, strips: Mapping[str, Sequence[tuple[str, np.ndarray]]], across: int
+) -> None:
+  grid = place.subgridspec(len(strips), across, wspace=0.06, hspace=0.06)  # type: ignore[attr-defined]
+  for r, order in enumerate(_ordered(strips)):
+    for c, (share, picture) in enumerate(strips[order]):
+      axes = figure.add_subplot(grid[r, c])
+      axes.imshow(picture, interpolation='nearest')
+      bare(axes)
+      for side in axes.spines.values():
+        side.set(visible=True, color=_ORDERS[order][0], linewidth=0.9)
+      if not r:
+        title(axes, share, 6.5, pad=2.5)
