@@ -10,6 +10,7 @@ from perturb.evaluate.intervals import (
   class_mean_interval,
   mean_interval,
   paired_interval,
+  paired_runs,
 )
 from perturb.evaluate.localisation import heatmap_boxes
 from perturb.evaluate.localisation_scores import (
@@ -64,6 +65,7 @@ __all__ = [
   'mean_interval',
   'mean_over_classes',
   'paired_interval',
+  'paired_runs',
   'parametrised_layers',
   'part_importance',
   'pearson_correlation',

@@ -49,9 +49,9 @@ def accuracy_curves(
       _curves(axes, shares, curves)
       axes.set_title(name, fontsize=7.5)
       axes.set_ylabel('' if i else 'accuracy (%)', fontsize=7)
-      if not i:
+      if not across and not i:
         axes.legend(frameon=False, fontsize=6.5, loc='lower left', borderaxespad=0.2)
-    if across:
+    if across:  # Their titles are the legend.
       _strips(figure, grid[0, count], strips, across)
   return figure
 
@@ -72,11 +72,16 @@ def _strips(
 ) -> None:
   grid = place.subgridspec(len(strips), across, wspace=0.06, hspace=0.06)  # type: ignore[attr-defined]
   for r, order in enumerate(_ordered(strips)):
+    colour, name = _ORDERS[order]
     for c, (share, picture) in enumerate(strips[order]):
       axes = figure.add_subplot(grid[r, c])
       axes.imshow(picture, interpolation='nearest')
       bare(axes)
       for side in axes.spines.values():
-        side.set(visible=True, color=_ORDERS[order][0], linewidth=0.9)
+        side.set(visible=True, color=colour, linewidth=0.9)
       if not r:
         title(axes, share, 6.5, pad=2.5)
+    axes.text(
+      *(1.12, 0.5), name.replace(' ', '\n'), fontsize=6.5, color=colour,
+      va='center', transform=axes.transAxes,
+    )  # fmt: skip

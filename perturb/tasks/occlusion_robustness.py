@@ -209,7 +209,7 @@ def _strips(
   config: ml_collections.ConfigDict, stored: Results, one: Shown, curves: Sequence[Curve]
 ) -> dict[str, list[tuple[str, np.ndarray]]]:
   """Order -> (share, a picture of which that is hidden); by the first method."""
-  strips = {}
+  strips = dict[str, list[tuple[str, np.ndarray]]]()
   for curve in curves:
     if curve.method not in ('', config.methods[0]):
       continue
