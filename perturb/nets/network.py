@@ -82,6 +82,14 @@ class Network(nn.Module):
     """The name of a layer's parameters in a PyTorch checkpoint."""
     return layer
 
+  def dropouts(self) -> dict[str, float]:
+    """Layer -> the share of its output that is dropped in training; under study nothing is."""
+    return {}
+
+  def dropout_layers(self) -> tuple[str, ...]:
+    """Where further dropout is put if no layers are named; a sum stands for its branches."""
+    return ()
+
   def unused(self, tensor: str) -> bool:  # noqa: ARG002
     """Whether a tensor of a PyTorch checkpoint serves training alone."""
     return False

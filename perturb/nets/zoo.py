@@ -71,12 +71,16 @@ NETWORKS: dict[str, Architecture] = {
   'vgg16_bn': Architecture(VGG(batch_norm=True)),
   'vgg16_caffe': Architecture(VGG(caffe=True), preprocessing='caffe'),
   'googlenet': Architecture(GoogLeNet(), preprocessing='symmetric'),
+  'resnet18': Architecture(ResNet(depths=(2, 2, 2, 2), basic=True)),
   'resnet50': Architecture(ResNet()),
   'resnet50_caffe': Architecture(ResNet(caffe=True), preprocessing='caffe'),
   'efficientnet_lite0': _lite(0, 224, EfficientNetLite(), '57934424'),
   'efficientnet_lite1': _lite(1, 240, EfficientNetLite(blocks=scaled(1.0, 1.1)), '77cc7160'),
   'efficientnet_lite2': _lite(2, 260, EfficientNetLite(blocks=scaled(1.1, 1.2)), '9656183e'),
   'vgg_f': Architecture(VGGF(), preprocessing='matconvnet'),
+  'small_resnet': Architecture(
+    ResNet(classes=10, depths=(2, 2, 2), width=16, basic=True, small=True), 32
+  ),
   'mnist': Architecture(MNISTNet(), 28, 'gray'),
   'flower': Architecture(FlowerNet(), 112, 'unit'),
 }

@@ -72,7 +72,10 @@ class AlexNet(Network):
       'fc7': 'classifier.5',
       'relu7': 'classifier.5',
       'fc8': 'classifier.6',
-      # Dropout, which does nothing here.
+      # Dropout, which does nothing but in training.
       'classifier.0': f'features.{index - 1}' if self.class_maps else 'avgpool',
       'classifier.3': 'classifier.2',
     }
+
+  def dropouts(self) -> dict[str, float]:
+    return {'classifier.0': 0.5, 'classifier.3': 0.5}

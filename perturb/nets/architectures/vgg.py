@@ -66,7 +66,10 @@ class VGG(Network):
       'fc7': 'classifier.4',
       'relu7': 'classifier.4',
       'fc8': 'classifier.6',
-      # Dropout, which does nothing here.
+      # Dropout, which does nothing but in training.
       'classifier.2': 'classifier.1',
       'classifier.5': 'classifier.4',
     }
+
+  def dropouts(self) -> dict[str, float]:
+    return {'classifier.2': 0.5, 'classifier.5': 0.5}
