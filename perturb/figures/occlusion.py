@@ -85,3 +85,53 @@ def _strips(
       *(1.12, 0.5), name.replace(' ', '\n'), fontsize=6.5, color=colour,
       va='center', transform=axes.transAxes,
     )  # fmt: skip
+
+
+_COLOURS = matplotlib.colormaps['tab10'].colors  # type: ignore[attr-defined]
+
+
+def retrained(
+  shares: np.ndarray,
+  curves: Mapping[str, np.ndarray],
+  strips: Mapping[str, Sequence[np.ndarray]],
+) -> Figure:
+  """Remove and retrain: the accuracy of each method over the share removed; a picture so changed.
+
+  Args:
+    shares: `[T]`, from 0.
+    curves: title of a method -> the accuracy of each network `[T, S]`; the first is the baseline.
+    strips: title -> the picture at each share after the first, `[H, W, 3]`.
+  """
+  across = len(shares) - 1
+  side = min(_SIDE, 2.2 / len(strips))
+  with matplotlib.rc_context(STYLE):
+    figure = Figure(figsize=(_PANEL + 1.5 + side * across, 2.2))
+    grid = figure.add_gridspec(1, 2, width_ratios=[_PANEL, side * across], wspace=0.62)
+    axes = figure.add_subplot(grid[0, 0])
+    colours = dict(zip(curves, (GREY, *_COLOURS), strict=False))
+    for name, values in curves.items():
+      mean, error = 100 * values.mean(1), 100 * values.std(1, ddof=min(1, values.shape[1] - 1))
+      dashes = '--' if colours[name] == GREY else '-'
+      axes.plot(
+        100 * shares, mean, dashes, color=colours[name], linewidth=1.1, marker='o', markersize=2
+      )
+      axes.fill_between(
+        100 * shares, mean - error, mean + error, color=colours[name], alpha=0.15, linewidth=0
+      )
+    axes.set_xlabel('pixels removed (%)', fontsize=7, labelpad=1.5)
+    axes.set_ylabel('accuracy, trained anew (%)', fontsize=7)
+    tidy(axes)
+    below = grid[0, 1].subgridspec(len(strips), across, wspace=0.06, hspace=0.06)
+    for r, (name, pictures) in enumerate(strips.items()):
+      for c, picture in enumerate(pictures):
+        panel = figure.add_subplot(below[r, c])
+        panel.imshow(picture, interpolation='nearest')
+        bare(panel)
+        if not r:
+          title(panel, f'{100 * shares[c + 1]:.0f} %', 6.5, pad=2.5)
+        if not c:
+          panel.text(
+            *(-0.1, 0.5), name, fontsize=6.5, color=colours[name], ha='right', va='center',
+            transform=panel.transAxes,
+          )  # fmt: skip
+  return figure

@@ -28,6 +28,7 @@ from perturb.tasks import (
   occlusion_robustness,
   parts,
   representativeness,
+  roar,
   train,
 )
 
@@ -44,6 +45,7 @@ TASKS: dict[str, Callable[[ml_collections.ConfigDict, str], int]] = {
   'adversarial': adversarial.run,
   'train': train.run,
   'benchmark': benchmark.run,
+  'roar': roar.run,
   'composites': composites.run,
   'an8flower': an8flower.run,
 }

@@ -1,6 +1,7 @@
 """The task of configs/roar.py: remove and retrain, of heatmaps by several methods."""
 
 from collections.abc import Iterator, Mapping
+import functools
 from typing import NamedTuple
 
 import jax
@@ -170,19 +171,79 @@ def _accuracies(study: Study, explained: Pretrained) -> Accuracies:
 
     each = []
     for seed in range(config.seeds):
-      path = results / place / f'{seed}.npy'
-      each.append(kept(path, lambda seed=seed: right(seed)).mean())  # type: ignore[misc]
+      each.append(kept(results / place / f'{seed}.npy', functools.partial(right, seed)).mean())
       progress.advance(1)
     return np.array(each)
 
   found[WHOLE, 0.0] = measure('whole', split.images)
   for method in methods:
     name = step_name(method)
-    heatmaps = kept(
-      results / name / 'heatmaps.npy', lambda method=method: _heatmaps(study, explained, method)
-    )
+    make = functools.partial(_heatmaps, study, explained, method)
+    heatmaps = kept(results / name / 'heatmaps.npy', make)
     for share in config.shares:
       images = without_salient(split.images, heatmaps, share, colour)
       found[method, share] = measure(f'{name}/{share:g}', images)
   progress.close()
   return found
+
+
+def _summary(accuracies: Accuracies) -> Iterator[tuple[str, float, np.ndarray, Interval]]:
+  """(method, share, accuracies, what they are above the random baseline's)."""
+  for (method, share), each in accuracies.items():
+    random = each if method == WHOLE else accuracies[RANDOM, share]
+    yield method, share, each, paired_runs(each, random)
+
+
+def _deviation(each: np.ndarray) -> float:
+  return float(each.std(ddof=1)) if len(each) > 1 else np.nan
+
+
+def _tabulate(folder: Workdir, accuracies: Accuracies) -> None:
+  """Writes `roar.csv` and `roar_means.csv`, and prints the means."""
+  each = [
+    (method, f'{share:g}', seed, f'{accuracy:.6g}')
+    for (method, share), found in accuracies.items()
+    for seed, accuracy in enumerate(found)
+  ]
+  write_table(folder.path / 'roar.csv', EACH, each)
+  rows = [
+    (method, f'{share:g}', *(f'{v:.6g}' for v in (found.mean(), _deviation(found), *gap[:3])), n)
+    for method, share, found, gap in _summary(accuracies)
+    for n in [len(found)]
+  ]
+  write_table(folder.path / 'roar_means.csv', MEANS, rows)
+  shares = list(folder.config.shares)
+  whole = accuracies[WHOLE, 0.0].mean()
+  lines = [
+    (_title(method), '', f'{whole:.3f}', *(f'{accuracies[method, s].mean():.3f}' for s in shares))
+    for method in (RANDOM, *folder.config.methods)
+  ]
+  print(format_table(('method', '', '0 %', *map(percent, shares)), lines))
+
+
+def _title(method: str) -> str:
+  return 'Random' if method == RANDOM else method_named(method)[0]
+
+
+def _draw(study: Study, accuracies: Accuracies) -> None:
+  """Writes `roar.png`: accuracy over the share of each method, and a changed picture."""
+  config, split = study.folder.config, study.split
+  whole = accuracies[WHOLE, 0.0]
+  curves = {
+    _title(method): np.stack([whole, *(accuracies[method, s] for s in config.shares)])
+    for method in (RANDOM, *config.methods)
+  }
+  shown, colour = split.test[:1], mean_colour(split.images[study.members])
+  strips: Mapping[str, list[np.ndarray]] = {
+    _title(method): [
+      without_salient(split.images[shown], _stored(study, method)[shown], share, colour)[0]
+      for share in config.shares
+    ]
+    for method in (RANDOM, *config.methods)
+  }
+  shares = np.array([0, *config.shares])
+  study.folder.write('roar.png', png(figures.retrained(shares, curves, strips)))
+
+
+def _stored(study: Study, method: str) -> np.ndarray:
+  return np.load(study.folder.results / step_name(method) / 'heatmaps.npy', mmap_mode='r')
