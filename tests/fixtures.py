@@ -8,6 +8,7 @@ SMALL_TARGET = 2
 # Of the networks whose input is not 224 x 224 x 3.
 INPUTS = {
   'mnist': (28, 28, 1),
+  'small_resnet': (32, 32, 3),
   'flower': (112, 112, 3),
   'efficientnet_lite1': (240, 240, 3),
   'efficientnet_lite2': (260, 260, 3),
@@ -111,3 +112,19 @@ def judged_maps() -> tuple[np.ndarray, np.ndarray]:
   heatmaps[0, 20, 22], masks[0] = 2, False
   masks[0, 20 - 9, 22 - 12] = True
   return heatmaps, masks
+
+
+# A training that torch has recorded: a small ResNet, 20 steps of 8 pictures.
+TRAINED_NET = {'classes': 5, 'depths': (1, 1), 'width': 4}
+TRAINED_SGD = {'lr': 0.05, 'momentum': 0.9, 'weight_decay': 1e-4}
+TRAINED_FALLS = (10, 15)  # After so many steps the learning rate is a tenth of what it was.
+TRAINED_SMOOTHING = 0.1
+
+
+def training_batches() -> tuple[np.ndarray, np.ndarray]:
+  """(uint8 `[20, 8, 16, 16, 3]`, labels `[20, 8]`): classes differ in their mean colour."""
+  random = np.random.RandomState(4)
+  labels = random.randint(0, TRAINED_NET['classes'], (20, 8))
+  colours = random.randint(60, 196, (TRAINED_NET['classes'], 3))
+  noise = random.randint(-60, 60, (20, 8, 16, 16, 3))
+  return (colours[labels][:, :, None, None] + noise).astype(np.uint8), labels

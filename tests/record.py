@@ -32,6 +32,12 @@ LAYERS = {
     'inception4d': 'inception4d',
     'inception5b.branch4.0': 'inception5b.branch4.0',
   },
+  'resnet18': {
+    'layer2.0.downsample.0': 'layer2.0.downsample.0',
+    'layer3.0.conv1': 'layer3.0.conv1',
+    'layer4': 'layer4',
+  },
+  'small_resnet': {'relu': 'relu', 'layer2.0.conv1': 'layer2.0.conv1', 'layer3': 'layer3'},
   'resnet50': {
     'layer1.0.downsample.0': 'layer1.0.downsample.0',
     'layer3.0.conv1': 'layer3.0.conv1',

@@ -91,6 +91,53 @@ def resnet50_caffe() -> nn.Module:
   return net
 
 
+class _Block(nn.Module):
+  """Two 3 x 3 convolutions beside a shortcut."""
+
+  def __init__(self, below: int, width: int, stride: int):
+    super().__init__()
+    self.conv1 = nn.Conv2d(below, width, 3, stride, 1, bias=False)
+    self.bn1 = nn.BatchNorm2d(width)
+    self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+    self.bn2 = nn.BatchNorm2d(width)
+    self.downsample = None
+    if stride > 1 or below != width:
+      projection = nn.Conv2d(below, width, 1, stride, bias=False)
+      self.downsample = nn.Sequential(projection, nn.BatchNorm2d(width))
+
+  def forward(self, x: torch.Tensor) -> torch.Tensor:
+    shortcut = self.downsample(x) if self.downsample else x
+    branch = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+    return torch.relu(branch + shortcut)
+
+
+def small_resnet(
+  classes: int = 10, depths: tuple[int, ...] = (2, 2, 2), width: int = 16
+) -> nn.Module:
+  """A ResNet for 32 x 32 pixels: section 4.2 of the paper, with projections."""
+  widths = [width * 2**stage for stage in range(len(depths))]
+  stages = {
+    f'layer{stage}': nn.Sequential(
+      *(
+        _Block(below if i == 0 else wide, wide, 2 if stage > 1 and i == 0 else 1)
+        for i in range(depth)
+      )
+    )
+    for stage, (depth, below, wide) in enumerate(
+      zip(depths, [width, *widths], widths, strict=False), start=1
+    )
+  }
+  return _Stack(
+    conv1=nn.Conv2d(3, width, 3, 1, 1, bias=False),
+    bn1=nn.BatchNorm2d(width),
+    relu=nn.ReLU(),
+    **stages,
+    avgpool=nn.AdaptiveAvgPool2d(1),
+    flatten=nn.Flatten(),
+    fc=nn.Linear(widths[-1], classes),
+  )
+
+
 def vgg16_caffe() -> nn.Module:
   """VGG16 with the size of the pooled images rounded up."""
   import torchvision
@@ -117,6 +164,7 @@ def build(name: str) -> nn.Module:
     'vgg_f': vgg_f,
     'mnist': mnist,
     'flower': flower,
+    'small_resnet': small_resnet,
     'vgg16_caffe': vgg16_caffe,
     'resnet50_caffe': resnet50_caffe,
   }

@@ -54,17 +54,14 @@ def forward(
     variables: 'params', and 'batch_stats' if it has any.
     x: preprocessed images `[N, H, W, C]`.
     train: whether the statistics are the batch's; else the running ones.
-    key: a PRNG key, of what is dropped; needed if there are sites.
+    key: a PRNG key, of what is dropped; None to drop nothing.
     sites: layer -> what is dropped there.
     options: of the network's call, as `stop`.
 
   Returns:
     (the output, the running statistics after it).
   """
-  keyed = {
-    layer: (site, jax.random.fold_in(key, number))
-    for number, (layer, site) in enumerate((sites or {}).items())
-  }
+  keyed = {} if key is None else _keyed(key, sites or {})
 
   def intercept(call: Callable, inputs: Any, named: Any, context: Any) -> Any:
     module = context.module
@@ -84,6 +81,14 @@ def forward(
   return output, changed.get('batch_stats', {})
 
 
+def _keyed(key: jax.Array, sites: Mapping[str, Site]) -> dict[str, tuple[Site, jax.Array]]:
+  """Each site with a key of its own."""
+  return {
+    layer: (site, jax.random.fold_in(key, number))
+    for number, (layer, site) in enumerate(sites.items())
+  }
+
+
 def _dropped_branches(
   site: Site, key: jax.Array, branch: jax.Array, shortcut: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
@@ -92,8 +97,8 @@ def _dropped_branches(
 
 
 def _normalised(module: BatchNorm, train: bool, x: jax.Array) -> jax.Array:
-  scale, bias = (module.get_variable('params', name) for name in ('scale', 'bias'))
-  mean, var = (module.get_variable('batch_stats', name) for name in ('mean', 'var'))
+  scale, bias = _values(module, 'params', 'scale', 'bias')
+  mean, var = _values(module, 'batch_stats', 'mean', 'var')
   values = x.astype(jnp.float32)
   if train:
     axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
@@ -105,6 +110,10 @@ def _normalised(module: BatchNorm, train: bool, x: jax.Array) -> jax.Array:
       module.put_variable('batch_stats', name, old + MOMENTUM * (new - old))
   gain = scale * jax.lax.rsqrt(var + module.epsilon)
   return ((values - mean) * gain + bias).astype(x.dtype)
+
+
+def _values(module: nn.Module, kind: str, *names: str) -> list[jax.Array]:
+  return [module.get_variable(kind, name) for name in names]
 
 
 def halved(variables: Variables) -> Variables:

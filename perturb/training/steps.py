@@ -1,7 +1,7 @@
 """A step of training, an epoch of them, and the evaluation: one compiled program each."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -243,7 +243,7 @@ def make_evaluate(net: Pretrained) -> Evaluate:
   @jax.jit
   def evaluate(variables, images, labels, valid):
     x = net.preprocessing.from_unit(images.astype(jnp.float32) / 255)
-    logits = net.network.apply(variables, x)
+    logits: Any = net.network.apply(variables, x)
     own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
     first = jnp.arange(logits.shape[-1]) < labels[:, None]
     better = ((logits > own) | ((logits == own) & first)).sum(-1)
