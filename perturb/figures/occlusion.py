@@ -1,6 +1,7 @@
 """Figures of occlusion: how accuracy falls, what augmentation does, remove and retrain."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -135,3 +136,58 @@ def retrained(
             transform=panel.transAxes,
           )  # fmt: skip
   return figure
+
+
+class Compared(NamedTuple):
+  """A test of several ways of training.
+
+  Attributes:
+    title: of the test.
+    values: the accuracy of each network, [rows, seeds].
+    signs: of each row 1 if it is surely better than what it is held against, -1 if worse, or 0.
+  """
+
+  title: str
+  values: np.ndarray
+  signs: np.ndarray
+
+
+_SIGNS = {1: KEPT, 0: GREY, -1: REMOVED}
+_NOTE = (
+  'Dots: networks; bars: their means. Blue: better than the row in brackets, orange: worse '
+  '(95 % interval of the paired differences). Dashes: the first row.'
+)
+
+
+def compared_rows(rows: Mapping[str, str], panels: Sequence[Compared]) -> Figure:
+  """A panel for each test: the accuracy of every network of every row.
+
+  Args:
+    rows: name -> the row that it is held against, or ''; from the top.
+    panels: the tests.
+  """
+  names = [_row_title(name, against) for name, against in rows.items()]
+  with matplotlib.rc_context(STYLE):
+    figure = Figure(figsize=(1.9 + 1.12 * len(panels), 0.75 + 0.17 * len(names)))
+    grid = figure.add_gridspec(1, len(panels), wspace=0.14)
+    for i, panel in enumerate(panels):
+      axes = figure.add_subplot(grid[0, i])
+      for r, (values, sign) in enumerate(zip(100 * panel.values, panel.signs, strict=True)):
+        colour = _SIGNS[int(sign)]
+        axes.plot(values, np.full(len(values), r), 'o', color=colour, ms=2, alpha=0.5, mew=0)
+        axes.plot([values.mean()] * 2, [r - 0.33, r + 0.33], color=colour, linewidth=1.6)
+      axes.axvline(100 * panel.values[0].mean(), color='black', lw=0.5, ls=(0, (4, 3)), zorder=0)
+      axes.set_ylim(len(names) - 0.4, -0.6)
+      axes.set_yticks(range(len(names)), [''] * len(names) if i else names)
+      axes.grid(axis='y', linewidth=0.3, color='#dee2e6')
+      axes.set_axisbelow(True)
+      axes.locator_params(axis='x', nbins=3)
+      axes.set_title(panel.title, fontsize=7, pad=4)
+      tidy(axes)
+    figure.text(0.5, 0.0, f'accuracy (%). {_NOTE}', fontsize=6, color=GREY, ha='center', va='top')
+  return figure
+
+
+def _row_title(name: str, against: str) -> str:
+  plain = name.replace('_', ' ')
+  return f'{plain} ({against.replace("_", " ")})' if against else plain

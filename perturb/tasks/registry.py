@@ -17,6 +17,7 @@ import ml_collections
 from perturb.tasks import (
   adversarial,
   an8flower,
+  augmentations,
   benchmark,
   box,
   channels,
@@ -45,6 +46,7 @@ TASKS: dict[str, Callable[[ml_collections.ConfigDict, str], int]] = {
   'adversarial': adversarial.run,
   'train': train.run,
   'benchmark': benchmark.run,
+  'augmentations': augmentations.run,
   'roar': roar.run,
   'composites': composites.run,
   'an8flower': an8flower.run,

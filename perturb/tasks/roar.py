@@ -17,6 +17,7 @@ from perturb.evaluate.removal import mean_colour, without_salient
 from perturb.figures import occlusion as figures
 from perturb.figures.style import png
 from perturb.methods.registry import method_named
+from perturb.nets.initialisation import initialised
 from perturb.nets.pretrained import Pretrained
 from perturb.nets.weights import saved
 from perturb.nets.zoo import untrained
@@ -64,22 +65,25 @@ class Study(NamedTuple):
 
   Attributes:
     folder: of the run.
+    net: the architecture.
     split: the pictures.
     train: a training on as many pictures as there are.
     members: which pictures are trained on, `[M]`.
   """
 
   folder: Workdir
+  net: Pretrained
   split: Split
   train: Training
   members: np.ndarray
 
   def network(self, images: np.ndarray, seed: int) -> Pretrained:
     """A network trained on some pictures `[N, H, W, 3]`, from one seed."""
-    config, labels = self.folder.config, jnp.asarray(self.split.labels)
-    net = untrained(config.network, self.split.class_names, config.preprocessing, seed)
+    labels = jnp.asarray(self.split.labels)
     key = jax.random.key(seed)
-    return self.train(net, jnp.asarray(images), labels, jnp.asarray(self.members), key)
+    net = initialised(self.net, key)
+    own = jax.random.fold_in(key, 1)
+    return self.train(net, jnp.asarray(images), labels, jnp.asarray(self.members), own)
 
   def right(self, net: Pretrained, images: np.ndarray) -> np.ndarray:
     """Whether a network is right about each picture of the test, bool `[T]`."""
@@ -117,7 +121,7 @@ def _study(folder: Workdir, dataset: Dataset, net: Pretrained, failures: Failure
   members = split.drawn(config.train_count, config.seed)
   plan = Plan(config.epochs, config.batch_size, config.learning_rate)
   recipe = Recipe(pad=config.pad)
-  return Study(folder, split, make_training(net, recipe, plan, len(members)), members)
+  return Study(folder, net, split, make_training(net, recipe, plan, len(members)), members)
 
 
 def _explained(study: Study) -> Pretrained:
