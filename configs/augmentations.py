@@ -18,7 +18,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.network = 'mnist'  # A name of perturb.nets.NETWORKS; it gets the classes of the pictures.
   config.preprocessing = ''  # 'imagenet', 'symmetric', ...; '' for the usual one of the network.
-  config.epochs = 30  # Times that each training picture is seen, or its copies.
+  config.epochs = 20  # Times that each training picture is seen, or its copies.
   config.batch_size = 50  # Different pictures a step.
   config.learning_rate = 0.002  # Of Adam at the start; falls to 0 by half a cosine.
   config.pad = 2  # In training, pictures are shifted by up to so many pixels.

@@ -4,7 +4,7 @@ import ml_collections
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """1000 digits to train on, five methods; any field can be set: --config.field=value."""
+  """500 digits to train on, five methods; any field can be set: --config.field=value."""
   config = ml_collections.ConfigDict()
   config.task = 'roar'
   # Pictures with labels: 'digits', 'classes:FOLDER', 'tfds:NAME', 'an8flower:single-6c', ...
@@ -13,7 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.data_dir = ''  # Where tensorflow-datasets keeps its data; '' for its usual place.
   config.fit = 'squash'  # To the network's size: 'crop' or 'squash'.
   config.folds = 5  # Of the pictures; the first is the test.
-  config.train_count = 1000  # Pictures to train on, as many of each class; 0: all but the test.
+  config.train_count = 500  # Pictures to train on, as many of each class; 0: all but the test.
 
   config.network = 'mnist'  # A name of perturb.nets.NETWORKS; it gets the classes of the pictures.
   config.preprocessing = ''  # 'imagenet', 'symmetric', ...; '' for the usual one of the network.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 import functools
+import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -135,33 +136,31 @@ def _check(config: ConfigDict) -> dict[str, Row]:
 def _accuracies(
   folder: Workdir, split: Split, net: Pretrained, rows: Mapping[str, Row]
 ) -> Accuracies:
-  """Of every row and seed; what is in files is not computed again."""
-  config, found = folder.config, Accuracies()
-  progress = Progress(len(rows) * config.seeds, 'network')
-  right = _make_right(config)
+  """Of every row and seed, one seed after the other; what is in files is not computed again."""
+  config, right = folder.config, _make_right(folder.config)
   images, labels = jnp.asarray(split.images), jnp.asarray(split.labels)
+  x, answers = net.preprocess(split.images[split.test]), labels[split.test]
   count = config.train_count or len(split.known)
   plan = Plan(config.epochs, config.batch_size, config.learning_rate)
-  x, answers = net.preprocess(split.images[split.test]), labels[split.test]
+  trainings = {
+    name: make_training(net, row.recipe, plan, count, row.copies) for name, row in rows.items()
+  }
 
-  for name, row in rows.items():
-    training = make_training(net, row.recipe, plan, count, row.copies)
+  def measure(name: str, seed: int) -> np.ndarray:
+    key = jax.random.key(seed)
+    members = jnp.asarray(split.drawn(config.train_count, seed))
+    first, own = initialised(net, key), jax.random.fold_in(key, 1)
+    trained = trainings[name](first, images, labels, members, own)
+    return np.asarray(right(trained, x, answers))
 
-    def measure(seed: int, training=training) -> np.ndarray:
-      key = jax.random.key(seed)
-      members = jnp.asarray(split.drawn(config.train_count, seed))
-      own = jax.random.fold_in(key, 1)
-      made = training(initialised(net, key), images, labels, members, own)
-      return np.asarray(right(made, x, answers))
-
-    each = []
-    for seed in range(config.seeds):
-      path = folder.results / name / f'{seed}.npy'
-      each.append(kept(path, functools.partial(measure, seed)).mean(1))
-      progress.advance(1)
-    found[name] = np.stack(each)
+  found: dict[str, list[np.ndarray]] = {name: [] for name in rows}
+  progress = Progress(len(rows) * config.seeds, 'network')
+  for seed, name in itertools.product(range(config.seeds), rows):
+    path = folder.results / name / f'{seed}.npy'
+    found[name].append(kept(path, functools.partial(measure, name, seed)).mean(1))
+    progress.advance(1)
   progress.close()
-  return found
+  return {name: np.stack(each) for name, each in found.items()}
 
 
 def _make_right(config: ConfigDict):
