@@ -79,7 +79,7 @@ CHEAPER = {
     '--config.seeds=1',
     '--config.epochs=1',
   ],
-  'augmentations_an8flower': [
+  'augmentations_flower': [
     '--config.images=digits',
     "--config.compared=('baseline',)",
     '--config.seeds=1',
