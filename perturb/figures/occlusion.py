@@ -184,7 +184,7 @@ def compared_rows(rows: Mapping[str, str], panels: Sequence[Compared]) -> Figure
       axes.locator_params(axis='x', nbins=3)
       axes.set_title(panel.title, fontsize=7, pad=4)
       tidy(axes)
-    figure.text(0.5, 0.0, f'accuracy (%). {_NOTE}', fontsize=6, color=GREY, ha='center', va='top')
+    figure.text(0.5, 0.01, f'Accuracy (%). {_NOTE}', fontsize=6, color=GREY, ha='center', va='top')
   return figure
 
 

@@ -1,6 +1,6 @@
 """The task of configs/augmentations.py: ways of training, on plain and on occluded pictures."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 import functools
 import itertools
 from typing import Any, NamedTuple
@@ -21,13 +21,12 @@ from perturb.nets.initialisation import initialised
 from perturb.nets.pretrained import Pretrained
 from perturb.nets.zoo import untrained
 from perturb.run.inputs import check_digests, digest_of
-from perturb.run.subjects import dataset_of
 from perturb.store.failures import Failures
 from perturb.store.files import write_table
 from perturb.store.kept import kept
 from perturb.store.workdir import Workdir
 from perturb.tasks.checks import check_least
-from perturb.tasks.in_memory import Split, read_split
+from perturb.tasks.in_memory import Split, labelled, read_split
 from perturb.training import occlude
 from perturb.training.anew import Plan, make_training
 from perturb.training.mode import norm_grad
@@ -41,6 +40,7 @@ MEANS = (
 PLAIN, SALIENT = 'plain', 'salient_square'
 CELLS = 4  # Of hide-and-seek, along a side: G of the paper.
 
+Right = Callable[[Pretrained, jax.Array, jax.Array], jax.Array]
 Accuracies = dict[str, np.ndarray]  # Row -> accuracy of each seed and test, [S, C].
 
 
@@ -107,7 +107,7 @@ def run(config: ConfigDict, workdir: str) -> int:
   added.
   """
   rows = _check(config)
-  dataset = dataset_of(config)
+  dataset = labelled(config)
   net = untrained(config.network, dataset.class_names, config.preprocessing, 0)
   net.network.resolve(config.layer)
   folder = Workdir(workdir, config, ['results'], FREE)
@@ -116,7 +116,7 @@ def run(config: ConfigDict, workdir: str) -> int:
   check_digests(folder.path, {'data': digest_of((split.images, split.labels, split.test))})
   accuracies = _accuracies(folder, split, net, rows)
   _tabulate(folder, rows, accuracies)
-  folder.write('augmentations.png', png(_figure(config, rows, accuracies)))
+  _draw(folder, rows, accuracies)
   return failures.count
 
 
@@ -163,7 +163,7 @@ def _accuracies(
   return {name: np.stack(each) for name, each in found.items()}
 
 
-def _make_right(config: ConfigDict):
+def _make_right(config: ConfigDict) -> Right:
   """A compiled function of (network, x `[T, H, W, C]`, labels `[T]`): bool `[C, T]`, of each test.
 
   The occlusions are the same for all networks, but for the salient square, which is each network's
@@ -258,16 +258,16 @@ def _surely(gap: Interval) -> int:
   return int(gap.low > 0) - int(gap.high < 0)
 
 
-def _figure(config: ConfigDict, rows: Mapping[str, Row], accuracies: Accuracies):
-  """A panel for each test: every network, means, and which differ from what they are against."""
+def _draw(folder: Workdir, rows: Mapping[str, Row], accuracies: Accuracies) -> None:
+  """Writes `augmentations.png`: every network, and which rows differ from what they are against."""
   panels = []
-  for t, test in enumerate(tests_of(config)):
+  for t, test in enumerate(tests_of(folder.config)):
     gaps = [_gap(accuracies, name, row.against, t) for name, row in rows.items()]
     signs = [0 if gap is None else _surely(gap) for gap in gaps]
     values = np.stack([accuracies[name][:, t] for name in rows])
     panels.append(figures.Compared(_title(test), values, np.array(signs)))
-  titles = {name: row.against for name, row in rows.items()}
-  return figures.compared_rows(titles, panels)
+  figure = figures.compared_rows({name: row.against for name, row in rows.items()}, panels)
+  folder.write('augmentations.png', png(figure))
 
 
 def _title(test: str) -> str:

@@ -10,6 +10,7 @@ from perturb.data.datasets import Dataset
 from perturb.data.folds import folds
 from perturb.data.images import Source
 from perturb.errors import UserError
+from perturb.run.subjects import dataset_of
 from perturb.store.failures import Failures
 from perturb.training.examples import read_examples
 
@@ -50,6 +51,21 @@ class Split(NamedTuple):
     return np.sort(order[np.argsort(turn, kind='stable')[:count]])
 
 
+def labelled(config: ConfigDict) -> Dataset:
+  """The dataset that a config names.
+
+  Raises:
+    UserError: as `dataset_of`; and for fewer than two classes.
+  """
+  dataset = dataset_of(config)
+  if len(dataset.class_names) < 2:
+    raise UserError(
+      f'config.images: {config.images!r} has {len(dataset.class_names)} labelled classes; a '
+      "training takes two or more: 'classes:FOLDER' has a subfolder for each"
+    )
+  return dataset
+
+
 def read_split(config: ConfigDict, dataset: Dataset, size: int, failures: Failures) -> Split:
   """The pictures of a dataset at the size of a network; what cannot be read is named and left out.
 
@@ -60,14 +76,9 @@ def read_split(config: ConfigDict, dataset: Dataset, size: int, failures: Failur
     failures: of the run.
 
   Raises:
-    UserError: for a dataset without labels, a class with fewer pictures than folds, and fewer
-      pictures than are to be trained on.
+    UserError: for a class with fewer pictures than folds, and fewer pictures than are to be trained
+      on.
   """
-  if len(dataset.class_names) < 2:
-    raise UserError(
-      f'config.images: {config.images!r} has {len(dataset.class_names)} labelled classes; a '
-      "training takes two or more: 'classes:FOLDER' has a subfolder for each"
-    )
   for problem in dataset.problems:
     failures.add('', '', problem)  # It has been said when the dataset was opened.
 

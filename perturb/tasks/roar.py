@@ -23,13 +23,13 @@ from perturb.nets.weights import saved
 from perturb.nets.zoo import untrained
 from perturb.run.inputs import check_digests, digest_of
 from perturb.run.steps import step_name
-from perturb.run.subjects import dataset_of, options_of
+from perturb.run.subjects import options_of
 from perturb.store.failures import Failures
 from perturb.store.files import write_table
 from perturb.store.kept import kept
 from perturb.store.workdir import Workdir
 from perturb.tasks.checks import check_least, check_method
-from perturb.tasks.in_memory import Split, read_split
+from perturb.tasks.in_memory import Split, labelled, read_split
 from perturb.training.anew import Plan, Training, make_training
 from perturb.training.recipe import Recipe
 from perturb.training.steps import predictions
@@ -102,7 +102,7 @@ def run(config: ConfigDict, workdir: str) -> int:
   holds is not computed again: methods, shares and seeds can be added.
   """
   _check(config)
-  dataset = dataset_of(config)
+  dataset = labelled(config)
   net = untrained(config.network, dataset.class_names, config.preprocessing, 0)
   folder = Workdir(workdir, config, ['results'], FREE)
   failures = Failures(folder.path)
