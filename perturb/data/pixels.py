@@ -67,7 +67,7 @@ def _layout(image: Image.Image) -> str:
 
 
 def to_rgb(image: Image.Image, encoding: Encoding, place: str) -> Image.Image:
-  """A decoded picture as 8-bit RGB.
+  """A decoded picture as 8-bit RGB; itself if it is that.
 
   Args:
     image: of any mode.
@@ -87,7 +87,7 @@ def to_rgb(image: Image.Image, encoding: Encoding, place: str) -> Image.Image:
     return _of_lab(image)
   if image.has_transparency_data:
     return _over_white(image, encoding)
-  return image.convert('RGB')
+  return image if image.mode == 'RGB' else image.convert('RGB')  # Which would copy it.
 
 
 def _unclear(values: str) -> str:

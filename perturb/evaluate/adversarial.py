@@ -5,7 +5,6 @@ ICCV 2017, section 5.5 and fig. 10; the one-step iterative method is Kurakin et 
 examples in the physical world", 2016. Shapes: N images.
 """
 
-import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -24,7 +23,10 @@ from perturb.nets.preprocessing import Preprocessing
 from perturb.nets.pretrained import Pretrained
 from perturb.ops.heatmaps import normalise
 from perturb.ops.perturbations import blur
-from perturb.training.epochs import make_epoch, optimiser, predictions, start
+from perturb.training.optimisers import adam, cosine
+from perturb.training.recipe import Recipe
+from perturb.training.state import start, trained
+from perturb.training.steps import make_epoch, predictions
 
 
 class Adversarial(NamedTuple):
@@ -252,13 +254,13 @@ def detect(
     class_names=('clean', 'adversarial'),
   )
   images, labels = examples(slice(known))
-  rule = optimiser(learning_rate, epochs * (len(labels) // batch_size))
-  epoch, state = make_epoch(net, rule, batch_size), start(net, rule)
+  rule, recipe = adam(cosine(learning_rate, epochs * (len(labels) // batch_size))), Recipe()
+  epoch, state = make_epoch(net, rule, recipe, batch_size), start(net, rule, recipe)
   losses, members = [], jnp.arange(len(labels))
-  for number in range(epochs):
-    state, loss = epoch(state, images, labels, members, jax.random.fold_in(key, number))
-    losses.append(float(loss))
-  trained = dataclasses.replace(net, variables={**net.variables, 'params': state.params})
+  for _ in range(epochs):
+    state, measured = epoch(state, images, labels, members, key)
+    losses.append(float(measured.loss))
   held_out, wanted = examples(slice(known, None))
-  predicted = np.asarray(predictions(trained, held_out, jnp.arange(len(held_out))))
+  found = predictions(trained(net, state), held_out, jnp.arange(len(held_out)))
+  predicted = np.asarray(found)
   return Detection(float((predicted == np.asarray(wanted)).mean()), np.array(losses), predicted)

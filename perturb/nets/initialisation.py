@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from perturb.nets.architectures.alexnet import AlexNet
 from perturb.nets.architectures.resnet import ResNet
 from perturb.nets.architectures.vgg import VGG
-from perturb.nets.layers import Conv
+from perturb.nets.layers import BatchNorm, Conv
 from perturb.nets.network import Network, Variables
 from perturb.nets.pretrained import Pretrained
+from perturb.nets.weights.torch_names import abstract_variables
 
 Shape = tuple[int, ...]
 Initialiser = Callable[[jax.Array, Shape, int], jax.Array]  # (key, shape, inputs of a unit).
@@ -60,6 +61,8 @@ SCHEMES: dict[type[Network], tuple[Scheme, Scheme]] = {
   ResNet: (_HE, _DEFAULT),
 }
 
+_NORM = {'scale': 1.0, 'bias': 0.0, 'mean': 0.0, 'var': 1.0}  # Of batch normalisation.
+
 
 def initialised(net: Pretrained, key: jax.Array) -> Pretrained:
   """The network with random weights, as a training of it begins.
@@ -72,32 +75,30 @@ def initialised(net: Pretrained, key: jax.Array) -> Pretrained:
     net: its weights do not count.
     key: a PRNG key; `jax.random.key(seed)` gives the others the weights of `untrained(..., seed)`.
   """
-  channels = len(net.preprocessing.mean)
-  images = jax.ShapeDtypeStruct((1, net.size, net.size, channels), jnp.float32)
-  return dataclasses.replace(net, variables=_drawn(net.network, key, images))
+  shape = (net.size, net.size, len(net.preprocessing.mean))
+  if type(net.network) in SCHEMES:
+    variables = _by_scheme(net.network, key, abstract_variables(net.network, shape))
+  else:
+    variables = jax.jit(net.network.init)(key, jnp.zeros((1, *shape)))
+  return dataclasses.replace(net, variables=variables)
 
 
-def _drawn(network: Network, key: jax.Array, images: jax.ShapeDtypeStruct) -> Variables:
-  def draw(key: jax.Array) -> Variables:
-    variables = dict(network.init(key, jnp.zeros(images.shape)))
-    if type(network) in SCHEMES:
-      variables['params'] = _by_scheme(network, key, variables['params'])
-    return variables
-
-  return jax.jit(draw)(key)
-
-
-def _by_scheme(network: Network, key: jax.Array, params: Variables) -> Variables:
-  convolution, linear = SCHEMES[type(network)]
-  drawn = dict(params)
-  for number, layer in enumerate(network.layers()):
-    if 'kernel' not in params.get(layer.name, {}):
+def _by_scheme(network: Network, key: jax.Array, shapes: Variables) -> Variables:
+  """Draws each layer by itself: compiling one program of a deep network would take a minute."""
+  modules = {layer.name: layer.build(parent=None) for layer in network.layers()}
+  params = {}
+  for number, (layer, leaves) in enumerate(shapes['params'].items()):
+    if isinstance(modules[layer], BatchNorm):
+      params[layer] = {name: jnp.full(leaf.shape, _NORM[name]) for name, leaf in leaves.items()}
       continue
-    scheme = convolution if isinstance(layer.build(parent=None), Conv) else linear
-    shape = params[layer.name]['kernel'].shape
-    keys = jax.random.split(jax.random.fold_in(key, number))
-    drawn[layer.name] = {
-      name: getattr(scheme, name)(own, value.shape, math.prod(shape[:-1]))
-      for own, (name, value) in zip(keys, params[layer.name].items(), strict=False)
+    scheme = SCHEMES[type(network)][not isinstance(modules[layer], Conv)]
+    own = jax.random.fold_in(key, number)
+    inputs = math.prod(leaves['kernel'].shape[:-1])
+    params[layer] = {
+      name: getattr(scheme, name)(jax.random.fold_in(own, place), leaf.shape, inputs)
+      for place, (name, leaf) in enumerate(leaves.items())
     }
-  return drawn
+  statistics = jax.tree_util.tree_map_with_path(
+    lambda path, leaf: jnp.full(leaf.shape, _NORM[path[-1].key]), shapes.get('batch_stats', {})
+  )
+  return {'params': params, **({'batch_stats': statistics} if statistics else {})}

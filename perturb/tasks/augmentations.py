@@ -26,7 +26,8 @@ from perturb.store.files import write_table
 from perturb.store.kept import kept
 from perturb.store.workdir import Workdir
 from perturb.tasks.checks import check_least
-from perturb.tasks.in_memory import Split, labelled, read_split
+from perturb.tasks.in_memory import Split, read_split
+from perturb.tasks.train_data import labelled
 from perturb.training import occlude
 from perturb.training.anew import Plan, make_training
 from perturb.training.mode import norm_grad

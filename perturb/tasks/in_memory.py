@@ -1,18 +1,14 @@
 """Labelled pictures of a config in memory, of which one fold is the test: what studies train on."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
 import numpy as np
 
 from perturb.data.datasets import Dataset
-from perturb.data.folds import folds
-from perturb.data.images import Source
 from perturb.errors import UserError
-from perturb.run.subjects import dataset_of
 from perturb.store.failures import Failures
-from perturb.training.examples import read_examples
+from perturb.tasks.train_data import Fail, InMemory, Opened
 
 
 class Split(NamedTuple):
@@ -22,7 +18,6 @@ class Split(NamedTuple):
     images: uint8 RGB `[N, H, W, 3]`.
     labels: int `[N]`.
     class_names: a name for each label.
-    names: of the pictures.
     known: those that may be trained on, int `[K]`.
     test: those that are held out, int `[T]`.
   """
@@ -30,7 +25,6 @@ class Split(NamedTuple):
   images: np.ndarray
   labels: np.ndarray
   class_names: tuple[str, ...]
-  names: Sequence[str]
   known: np.ndarray
   test: np.ndarray
 
@@ -51,21 +45,6 @@ class Split(NamedTuple):
     return np.sort(order[np.argsort(turn, kind='stable')[:count]])
 
 
-def labelled(config: ConfigDict) -> Dataset:
-  """The dataset that a config names.
-
-  Raises:
-    UserError: as `dataset_of`; and for fewer than two classes.
-  """
-  dataset = dataset_of(config)
-  if len(dataset.class_names) < 2:
-    raise UserError(
-      f'config.images: {config.images!r} has {len(dataset.class_names)} labelled classes; a '
-      "training takes two or more: 'classes:FOLDER' has a subfolder for each"
-    )
-  return dataset
-
-
 def read_split(config: ConfigDict, dataset: Dataset, size: int, failures: Failures) -> Split:
   """The pictures of a dataset at the size of a network; what cannot be read is named and left out.
 
@@ -81,20 +60,10 @@ def read_split(config: ConfigDict, dataset: Dataset, size: int, failures: Failur
   """
   for problem in dataset.problems:
     failures.add('', '', problem)  # It has been said when the dataset was opened.
-
-  def fail(source: Source, reason: str) -> None:
-    failures.add(source.name, source.place, reason)
-
-  examples, read = read_examples(
-    dataset, size=size, fit=config.fit, workers=config.workers, fail=fail
-  )
-  groups = None if dataset.groups is None else np.array(dataset.groups)[read]
-  test = folds(examples.labels, groups, config.folds, config.seed) == 0
-  known = np.flatnonzero(~test)
-  wanted = config.train_count or len(known)
+  data = InMemory(config, Opened(dataset, dataset, apart=False), size, Fail(failures))
+  known, wanted = np.flatnonzero(~data.test), config.train_count or data.trained_on
   if wanted > len(known):
     raise UserError(f'config.train_count: {wanted}, where {len(known)} pictures are not held out')
   if wanted < config.batch_size:
     raise UserError(f'config.batch_size: {config.batch_size} for {wanted} pictures to train on')
-  names = [dataset.sources[i].name for i in read]
-  return Split(*examples, names, known, np.flatnonzero(test))
+  return Split(*data.examples, known, np.flatnonzero(data.test))

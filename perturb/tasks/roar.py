@@ -29,7 +29,8 @@ from perturb.store.files import write_table
 from perturb.store.kept import kept
 from perturb.store.workdir import Workdir
 from perturb.tasks.checks import check_least, check_method
-from perturb.tasks.in_memory import Split, labelled, read_split
+from perturb.tasks.in_memory import Split, read_split
+from perturb.tasks.train_data import labelled
 from perturb.training.anew import Plan, Training, make_training
 from perturb.training.recipe import Recipe
 from perturb.training.steps import predictions

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import optax
 
 
@@ -53,4 +54,4 @@ def cosine(rate: float, steps: int, warmup: int = 0) -> optax.Schedule:
 def _warmed(schedule: optax.Schedule, warmup: int) -> optax.Schedule:
   if not warmup:
     return schedule
-  return lambda step: schedule(step) * ((step + 1) / warmup).clip(max=1)
+  return lambda step: schedule(step) * jnp.minimum((step + 1) / warmup, 1)

@@ -58,3 +58,15 @@ def spread(batch: Any) -> Any:
   for leaf in jax.tree.leaves(batch):
     check_batch(len(leaf) * jax.process_count())
   return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(over, leaf), batch)
+
+
+def spread_inside(batch: Any) -> Any:
+  """Inside a compiled function: a pytree of arrays, spread over their first axis."""
+  over = NamedSharding(whole_mesh(), PartitionSpec(BATCH))
+  return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, over), batch)
+
+
+def key_of(seed: int) -> jax.Array:
+  """`jax.random.key(seed)`, on every device."""
+  everywhere = NamedSharding(whole_mesh(), PartitionSpec())
+  return jax.jit(lambda: jax.random.key(seed), out_shardings=everywhere)()

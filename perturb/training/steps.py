@@ -1,4 +1,8 @@
-"""A step of training, an epoch of them, and the evaluation: one compiled program each."""
+"""A step of training, an epoch of them, and the evaluation: one compiled program each.
+
+Pictures are uint8 RGB `[N, H, W, 3]`, which are preprocessed as they are needed: a quarter of the
+memory. A network's input, float32 `[N, H, W, C]`, is taken as it is.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,6 +17,7 @@ from perturb.nets.pretrained import Pretrained
 from perturb.training import occlude
 from perturb.training.mode import forward, halved, norm_grad
 from perturb.training.recipe import Recipe, sites_of
+from perturb.training.sharding import spread_inside
 from perturb.training.state import State
 
 # What a key of a step is folded with, for each of its uses.
@@ -47,6 +52,7 @@ class Evaluated(NamedTuple):
 
 
 Step = Callable[[State, jax.Array, jax.Array, jax.Array], tuple[State, Measured]]
+Views = Callable[[Variables, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 Epoch = Callable[[State, jax.Array, jax.Array, jax.Array, jax.Array], tuple[State, Measured]]
 Evaluate = Callable[[Variables, jax.Array, jax.Array, jax.Array], Evaluated]
 
@@ -77,6 +83,7 @@ def make_epoch(
   recipe: Recipe,
   batch_size: int,
   copies: int = 1,
+  spread: bool = False,
 ) -> Epoch:
   """A function that goes once through pictures in memory, in random order.
 
@@ -87,6 +94,8 @@ def make_epoch(
     batch_size: different pictures in a step.
     copies: M of batch augmentation (Hoffer et al., CVPR 2020): each picture of a batch comes so
       many times, each time shifted, mirrored and occluded anew.
+    spread: each step is shared by all devices of all processes, which divide the batch; the
+      arguments are there whole (`sharding.replicated`).
 
   Returns:
     A compiled function of (state, images uint8 RGB `[N, H, W, 3]`, labels `[N]`, which of them to
@@ -102,7 +111,9 @@ def make_epoch(
 
     def next_step(state: State, chosen: jax.Array) -> tuple[State, Measured]:
       chosen = jnp.repeat(chosen, copies)
-      return step(state, images[chosen], labels[chosen], key)
+      batch = images[chosen], labels[chosen]
+      shown, answers = spread_inside(batch) if spread else batch
+      return step(state, shown, answers, key)
 
     state, measured = jax.lax.scan(next_step, state, order.reshape(steps, batch_size))
     return state, jax.tree.map(jnp.mean, measured)
@@ -112,7 +123,7 @@ def make_epoch(
 
 def _step_of(net: Pretrained, optimiser: optax.GradientTransformation, recipe: Recipe) -> Step:
   network, sites = net.network, sites_of(recipe, net.network)
-  views = _views_of(net, recipe)
+  views = make_views(net, recipe)
 
   def step(state, images, labels, key):
     key = jax.random.fold_in(key, state.step)
@@ -166,15 +177,29 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) 
   return -(1 - smoothing) * own - smoothing * log_p.mean(-1) if smoothing else -own
 
 
-def _views_of(net: Pretrained, recipe: Recipe) -> Callable:
-  """A function of (variables, images, labels, key): what the network sees, and its labels."""
-  layer = recipe.options.get('layer')
-  if layer is not None:
-    net.network.resolve(layer)
+def make_views(net: Pretrained, recipe: Recipe) -> Views:
+  """What a network sees in a step.
+
+  The pictures are preprocessed, shifted, mirrored, occluded, and joined with the occluded ones, in
+  this order: both of a pair have the same crop.
+
+  Args:
+    net: whose preprocessing it is, and whose saliency.
+    recipe: the rest.
+
+  Returns:
+    A function of (variables, images uint8 RGB `[B, H, W, 3]`, labels `[B]`, key) that returns
+    (images `[B, H, W, C]`, labels `[B]`); `[2 B, ...]` of a joint recipe, see `joint`.
+
+  Raises:
+    UserError: for a layer that the network does not have.
+  """
+  if 'layer' in recipe.options:
+    net.network.resolve(recipe.options['layer'])
 
   def views(variables, images, labels, key):
     keys = [jax.random.fold_in(key, use) for use in (_SHIFT, _FLIP, _OCCLUDE)]
-    x = net.preprocessing.from_unit(images.astype(jnp.float32) / 255)
+    x = _input(net, images)
     x = shifted(keys[0], x, recipe.pad) if recipe.pad else x
     x = flipped(keys[1], x) if recipe.flip else x
     x = x.astype(jnp.bfloat16) if recipe.half else x
@@ -182,6 +207,13 @@ def _views_of(net: Pretrained, recipe: Recipe) -> Callable:
     return joint(x, hidden, labels) if recipe.joint else (hidden, labels)
 
   return views
+
+
+def _input(net: Pretrained, images: jax.Array) -> jax.Array:
+  """The network's input; pictures that are no bytes are preprocessed already."""
+  if images.dtype != jnp.uint8:
+    return images
+  return net.preprocessing.from_unit(images.astype(jnp.float32) / 255)
 
 
 def joint(x: jax.Array, hidden: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -242,8 +274,7 @@ def make_evaluate(net: Pretrained) -> Evaluate:
 
   @jax.jit
   def evaluate(variables, images, labels, valid):
-    x = net.preprocessing.from_unit(images.astype(jnp.float32) / 255)
-    logits: Any = net.network.apply(variables, x)
+    logits: Any = net.network.apply(variables, _input(net, images))
     own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
     first = jnp.arange(logits.shape[-1]) < labels[:, None]
     better = ((logits > own) | ((logits == own) & first)).sum(-1)
@@ -268,7 +299,6 @@ def predictions(net: Pretrained, images: jax.Array, members: jax.Array) -> jax.A
   """
 
   def classify(index: jax.Array) -> jax.Array:
-    x = net.preprocessing.from_unit(images[members[index]].astype(jnp.float32) / 255)
-    return jnp.argmax(net(x), axis=-1)
+    return jnp.argmax(net(_input(net, images[members[index]])), axis=-1)
 
   return mapped(classify, members.shape[0], default_forward_chunk(images.shape[1:]))

@@ -34,7 +34,10 @@ from perturb.methods.meta_saliency import meta_saliency, training_step
 from perturb.nets.layers import Conv, Dense, GlobalMean, Relu
 from perturb.nets.network import Layers, Network
 from perturb.ops.heatmaps import normalise
-from perturb.training import epochs as training
+from perturb.training.optimisers import adam, cosine
+from perturb.training.recipe import Recipe
+from perturb.training.state import start, trained
+from perturb.training.steps import make_epoch
 from tests.small_net import IMAGES, TARGETS, small_net
 
 
@@ -363,11 +366,11 @@ def test_meta_saliency_makes_the_least_likely_classs_map_less_like_the_likeliest
   images, labels = examples.images[::8], examples.labels[::8]
   net = nets.load('mnist', 'random')
   x = jnp.asarray(net.preprocess(images))
-  rule = training.optimiser(1e-3, 4 * len(x) // 50)
-  epoch, state = training.make_epoch(net, rule, 50), training.start(net, rule)
-  for i in range(4):
-    state, _ = epoch(state, x, jnp.asarray(labels), jnp.arange(len(x)), jax.random.key(i))
-  net = dataclasses.replace(net, variables={**net.variables, 'params': state.params})
+  rule = adam(cosine(1e-3, 4 * len(x) // 50))
+  epoch, state = make_epoch(net, rule, Recipe(), 50), start(net, rule, Recipe())
+  for _ in range(4):
+    state, _ = epoch(state, x, jnp.asarray(labels), jnp.arange(len(x)), jax.random.key(0))
+  net = trained(net, state)
   some = x[::25]
   scores = np.asarray(net(some))
   most, least = scores.argmax(1), scores.argmin(1)

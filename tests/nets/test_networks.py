@@ -35,6 +35,8 @@ NARROW = {
   'googlenet': nets.GoogLeNet(divisor=16, classes=5),
   'resnet50': nets.ResNet(depths=(1, 2, 1), width=4, classes=5),
   'resnet50_caffe': nets.ResNet(depths=(1, 1, 1), width=4, classes=5, caffe=True),
+  'resnet18': nets.ResNet(depths=(1, 2), width=4, classes=5, basic=True),
+  'small_resnet': nets.ResNet(depths=(1, 1), width=4, classes=5, basic=True, small=True),
   'efficientnet_lite0': nets.EfficientNetLite(
     blocks=((1, 3, 1, 1, 4), (2, 5, 2, 2, 6), (2, 3, 1, 2, 8)), stem=4, head=8, classes=5
   ),
@@ -42,7 +44,14 @@ NARROW = {
   'mnist': nets.MNISTNet(),
   'flower': nets.FlowerNet(),
 }
-SIDES = {'vgg_f': 224, 'mnist': 28, 'flower': 112, 'googlenet': 48, 'efficientnet_lite0': 20}
+SIDES = {
+  'vgg_f': 224,
+  'mnist': 28,
+  'flower': 112,
+  'googlenet': 48,
+  'efficientnet_lite0': 20,
+  'small_resnet': 16,
+}
 
 
 @functools.cache

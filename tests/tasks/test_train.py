@@ -14,6 +14,8 @@ from perturb.data.datasets import open_dataset
 from perturb.data.digits import load_digits
 from perturb.errors import UserError
 from perturb.tasks import train as training_command
+from perturb.tasks import train_data
+from perturb.tasks.train_evaluate import Evaluation
 from perturb.training import examples
 
 
@@ -101,6 +103,19 @@ def test_it_learns_the_pictures_of_a_folder_and_names_what_it_cannot_read(
     training_command.run(of_colours(coloured), str(tmp_path / 'run'))
 
 
+def kill_at(monkeypatch, place, name, call):
+  """Ends a run as Ctrl-C does, at a call of a function."""
+  function, seen = getattr(place, name), []
+
+  def killed(*arguments):
+    seen.append(1)
+    if len(seen) == call:
+      raise KeyboardInterrupt
+    return function(*arguments)
+
+  monkeypatch.setattr(place, name, killed)
+
+
 def test_a_killed_training_continues_to_the_same_network(coloured, tmp_path, monkeypatch, capsys):
   config = of_colours(coloured)
   config.epochs = 2
@@ -108,15 +123,7 @@ def test_a_killed_training_continues_to_the_same_network(coloured, tmp_path, mon
   capsys.readouterr()
 
   # Killed at the end of the second epoch, before its checkpoint.
-  measure, seen = training_command.training.predictions, []
-
-  def killed(*arguments):
-    seen.append(1)
-    if len(seen) == 2:
-      raise KeyboardInterrupt
-    return measure(*arguments)
-
-  monkeypatch.setattr(training_command.training, 'predictions', killed)
+  kill_at(monkeypatch, Evaluation, 'measure', 2)
   with pytest.raises(KeyboardInterrupt):
     training_command.run(config, str(tmp_path / 'killed'))
   assert not (tmp_path / 'killed' / 'network').exists()
@@ -137,7 +144,7 @@ def test_no_group_is_trained_on_and_held_out(coloured, tmp_path, monkeypatch):
   """Four groups, of two pictures of each colour: one of them is the test."""
   whole = open_dataset(f'classes:{coloured}')
   grouped = dataclasses.replace(whole, groups=(3, 3, 1, 1, 4, 4, 9, 9) * 3)
-  monkeypatch.setattr(training_command, 'dataset_of', lambda _: grouped)
+  monkeypatch.setattr(train_data, 'dataset_of', lambda _: grouped)
   config = of_colours(coloured)
   config.epochs = 1
   training_command.run(config, str(tmp_path / 'run'))
@@ -160,7 +167,12 @@ def test_more_pictures_than_memory_holds_are_refused(coloured, monkeypatch):
     ('images', 'digit', "images: 'digit' does not exist"),
     ('images', 'chelsea', "'chelsea' has 0 labelled classes; a training takes two or more"),
     ('split', '[:600]', "class '2' has 0 pictures that can be read, and there are 2 folds"),
-    ('fit', 'aspect', 'config.fit must be one of crop, squash'),
+    ('fit', 'aspect', 'config.fit must be one of squash, crop'),
+    ('input', 'disk', 'config.input must be one of memory, stream'),
+    ('occlusion', 'cutuot', 'config.occlusion must be one of none, hide_and_seek, cutout, salient'),
+    ('keep_image', 2.0, 'config.keep_image must be'),
+    ('learning_rate', 0.0, 'config.learning_rate must be larger than 0'),
+    ('validation_images', 'digit', "config.validation_images: 'digit' does not exist"),
     ('network', 'flowers', "network 'flowers' is not known; did you mean 'flower'"),
     ('folds', 1, 'config.folds must be at least 2'),
     ('epochs', 0, 'config.epochs must be at least 1'),

@@ -62,6 +62,8 @@ def _tuples(value: Any) -> Any:
 def save(net: Pretrained, folder: str | os.PathLike[str]) -> None:
   """Writes a network: `load(folder)` reads it. What the folder held of one before is replaced.
 
+  Of several processes one saves it, and its weights are arrays that it has whole.
+
   Raises:
     CheckpointError: for a folder that holds something else, or cannot be written.
   """
@@ -80,11 +82,22 @@ def save(net: Pretrained, folder: str | os.PathLike[str]) -> None:
     # The description goes last: a folder without one is a save that was cut short.
     (path / DESCRIPTION).unlink(missing_ok=True)
     shutil.rmtree(path / WEIGHTS, ignore_errors=True)
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
       checkpointer.save(path / WEIGHTS, net.variables)
     (path / DESCRIPTION).write_text(json.dumps(description, indent=1) + '\n', encoding='utf-8')
   except OSError as error:
     raise CheckpointError(f'{folder}: {error.strerror or error}') from error
+
+
+def _checkpointer() -> ocp.StandardCheckpointer:
+  """One that waits for no other process of a run: whoever saves a network has it whole."""
+  if jax.process_count() == 1:
+    return ocp.StandardCheckpointer()
+  this = jax.process_index()
+  alone = ocp.options.MultiprocessingOptions(
+    primary_host=this, active_processes={this}, barrier_sync_key_prefix=f'process_{this}'
+  )
+  return ocp.StandardCheckpointer(multiprocessing_options=alone)
 
 
 def read_network(folder: str | os.PathLike[str]) -> Pretrained:
