@@ -140,7 +140,7 @@ def _accuracies(
   """Of every row and seed, one seed after the other; what is in files is not computed again."""
   config, right = folder.config, _make_right(folder.config)
   images, labels = jnp.asarray(split.images), jnp.asarray(split.labels)
-  x, answers = net.preprocess(split.images[split.test]), labels[split.test]
+  x, answers = jnp.asarray(net.preprocess(split.images[split.test])), labels[split.test]
   count = config.train_count or len(split.known)
   plan = Plan(config.epochs, config.batch_size, config.learning_rate)
   trainings = {
