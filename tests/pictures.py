@@ -51,6 +51,11 @@ PICTURES = {
   'relevant_explanations.jpg': Made(
     'docs/relevant.md', 'runs/relevant_an8flower', 'explanations.png'
   ),
+  'occlusion_robustness.png': Made(
+    'docs/occlusion.md', 'runs/occlusion_robustness', 'occlusion_robustness.png'
+  ),
+  'augmentations.png': Made('docs/occlusion.md', 'runs/augmentations', 'augmentations.png'),
+  'roar.png': Made('docs/benchmarks.md', 'runs/roar', 'roar.png'),
   'sweep.png': Made('docs/runs.md', 'runs/sweep', 'summary.png'),
 }
 

@@ -10,6 +10,7 @@ from perturb.evaluate.intervals import (
   class_mean_interval,
   mean_interval,
   paired_interval,
+  paired_runs,
 )
 from perturb.evaluate.localisation import heatmap_boxes
 from perturb.evaluate.localisation_scores import (
@@ -20,6 +21,10 @@ from perturb.evaluate.localisation_scores import (
   localisation_ious,
 )
 from perturb.evaluate.occluded_boxes import BoxOcclusion, box_occlusion
+from perturb.evaluate.occlusion_robustness import (
+  AccuracyUnderOcclusion,
+  accuracy_under_occlusion,
+)
 from perturb.evaluate.overlap import IouCurves, iou_curves, relevance_mass, relevance_rank
 from perturb.evaluate.pointing import centre_hits, point_hits, pointing_game
 from perturb.evaluate.randomised_nets import (
@@ -32,6 +37,7 @@ from perturb.evaluate.sensitivity import ClassSensitivity, class_sensitivity, ma
 from perturb.evaluate.structure import structural_similarity
 
 __all__ = [
+  'AccuracyUnderOcclusion',
   'BestThreshold',
   'BoxOcclusion',
   'ClassMeans',
@@ -40,6 +46,7 @@ __all__ = [
   'Interval',
   'IouCurves',
   'PartImportance',
+  'accuracy_under_occlusion',
   'area_under',
   'best_threshold',
   'box_iou',
@@ -58,6 +65,7 @@ __all__ = [
   'mean_interval',
   'mean_over_classes',
   'paired_interval',
+  'paired_runs',
   'parametrised_layers',
   'part_importance',
   'pearson_correlation',

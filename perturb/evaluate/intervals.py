@@ -1,7 +1,7 @@
-"""How sure a mean over images is: bootstrap percentile intervals.
+"""How sure a mean is: over images, bootstrap percentile intervals; over a few runs, Student's t.
 
-Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13. Shapes: B
-values, G images.
+Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13; Student, "The
+Probable Error of a Mean", Biometrika 6, 1908. Shapes: B values, G images, S runs.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import stats
 
 from perturb.base import key_or_default
 from perturb.chunks import mapped
@@ -201,3 +202,37 @@ def paired_interval(
   first, second = numbers('values', values), numbers('others', others)
   check_counts(values=first, others=second)
   return mean_interval(first - second, images=images, level=level, resamples=resamples, key=key)
+
+
+def paired_runs(values: Values, others: Values, *, level: float = LEVEL) -> Interval:
+  """The mean of values - others over runs with the same seeds, and its interval by Student's t.
+
+  A bootstrap of five differences is far too narrow. Student's interval holds for any number of
+  them, if they are normal.
+
+  Args:
+    values: `[S]`, one of each run.
+    others: `[S]`, of the runs with the same seeds of another kind; a pair of which either is NaN is
+      left out.
+    level: of the interval, in (0, 1).
+
+  Returns:
+    An `Interval`; of a single pair its ends are NaN.
+
+  Raises:
+    UserError: for other shapes or another level.
+  """
+  if not 0 < level < 1:
+    raise UserError(f'level must be between 0 and 1, not {level}')
+  first, second = numbers('values', values), numbers('others', others)
+  check_counts(values=first, others=second)
+  found = first - second
+  known = found[~np.isnan(found)]
+  count, left_out = len(known), int(np.isnan(found).sum())
+  if not count:
+    return Interval(np.nan, np.nan, np.nan, 0, left_out)
+  mean, half = float(known.mean()), np.nan
+  if count > 1:
+    error = known.std(ddof=1) / np.sqrt(count)
+    half = float(error * stats.t.ppf((1 + level) / 2, count - 1))
+  return Interval(mean, mean - half, mean + half, count, left_out)

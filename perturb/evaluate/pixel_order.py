@@ -45,3 +45,12 @@ def pixel_ranks(heatmaps: jax.Array, ties: Ties, key: jax.Array) -> jax.Array:
   shuffled = heatmaps.reshape(-1, count)[:, places].reshape(heatmaps.shape)
   found = ranks(shuffled).reshape(-1, count)
   return jnp.zeros_like(found).at[:, places].set(found).reshape(heatmaps.shape)
+
+
+def image_bits(x: jax.Array) -> jax.Array:
+  """A number of each image of `[B, H, W, C]` by its values, uint32 `[B]`.
+
+  What is drawn at random by it is an image's own, whatever batch the image is in.
+  """
+  bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
+  return jnp.sum(bits, axis=(1, 2, 3), dtype=jnp.uint32)

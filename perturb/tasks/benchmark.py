@@ -16,6 +16,7 @@ from perturb.data.images import Fit
 from perturb.errors import UserError, check_choice
 from perturb.evaluate.deletion import Fill
 from perturb.evaluate.localisation import GRIDS
+from perturb.evaluate.pixel_order import image_bits
 from perturb.evaluate.pointing import Mode
 from perturb.methods.registry import method_named
 from perturb.nets import Pretrained
@@ -85,12 +86,12 @@ def _centre(share: Share) -> jax.Array:
 
 def _noise(share: Share) -> jax.Array:
   """Uniform noise, of each image by its values `[n, H, W]`."""
+  x = share['x']
 
-  def of_one(x: jax.Array) -> jax.Array:
-    bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
-    return jax.random.uniform(jax.random.key(jnp.sum(bits, dtype=jnp.uint32)), x.shape[:2])
+  def of_one(bits: jax.Array) -> jax.Array:
+    return jax.random.uniform(jax.random.key(bits), x.shape[1:3])
 
-  return jax.vmap(of_one)(share['x'])
+  return jax.vmap(of_one)(image_bits(x))
 
 
 # Heatmaps that look at nothing: what a method has to beat.

@@ -17,6 +17,7 @@ import ml_collections
 from perturb.tasks import (
   adversarial,
   an8flower,
+  augmentations,
   benchmark,
   box,
   channels,
@@ -25,8 +26,10 @@ from perturb.tasks import (
   extremal,
   heatmaps,
   minimal_boxes,
+  occlusion_robustness,
   parts,
   representativeness,
+  roar,
   train,
 )
 
@@ -37,11 +40,14 @@ TASKS: dict[str, Callable[[ml_collections.ConfigDict, str], int]] = {
   'channels': channels.run,
   'representativeness': representativeness.run,
   'minimal_boxes': minimal_boxes.run,
+  'occlusion_robustness': occlusion_robustness.run,
   'box': box.run,
   'parts': parts.run,
   'adversarial': adversarial.run,
   'train': train.run,
   'benchmark': benchmark.run,
+  'augmentations': augmentations.run,
+  'roar': roar.run,
   'composites': composites.run,
   'an8flower': an8flower.run,
 }

@@ -74,18 +74,28 @@ class Fail:
         print(f'error: {printable(reason)}', file=sys.stderr, flush=True)
 
 
+def labelled(config: ConfigDict) -> Dataset:
+  """The dataset that `config.images` names.
+
+  Raises:
+    UserError: for fewer than two labelled classes.
+  """
+  dataset = dataset_of(config)
+  if len(dataset.class_names) < 2:
+    raise UserError(
+      f'config.images: {config.images!r} has {len(dataset.class_names)} labelled classes; a '
+      "training takes two or more: 'classes:FOLDER' has a subfolder for each"
+    )
+  return dataset
+
+
 def open_data(config: ConfigDict) -> Opened:
   """The datasets that a config names.
 
   Raises:
     UserError: for a dataset without labels; for one held out whose classes are others.
   """
-  known = dataset_of(config)
-  if len(known.class_names) < 2:
-    raise UserError(
-      f'config.images: {config.images!r} has {len(known.class_names)} labelled classes; a '
-      "training takes two or more: 'classes:FOLDER' has a subfolder for each"
-    )
+  known = labelled(config)
   if not (config.validation_images or config.validation_split):
     return Opened(known, known, False)
   images = config.validation_images or config.images

@@ -6,7 +6,12 @@ import pytest
 from scipy import stats
 
 from perturb.errors import UserError
-from perturb.evaluate.intervals import class_mean_interval, mean_interval, paired_interval
+from perturb.evaluate.intervals import (
+  class_mean_interval,
+  mean_interval,
+  paired_interval,
+  paired_runs,
+)
 
 RANDOM = np.random.RandomState(0)
 VALUES = RANDOM.exponential(size=60)
@@ -109,3 +114,18 @@ def test_what_does_not_fit_is_named():
     mean_interval(VALUES, images=[1, 2])
   with pytest.raises(UserError, match='others has 1 items, and values has 60'):
     paired_interval(VALUES, [1.0])
+
+
+def test_paired_runs_are_students():
+  values, others = RANDOM.rand(2, 5)
+  theirs = stats.ttest_rel(values, others).confidence_interval(0.9)
+  found = paired_runs(values, others, level=0.9)
+  assert found[:3] == pytest.approx(((values - others).mean(), theirs.low, theirs.high))
+  # 12.706 of the table for one degree of freedom; the differences are 1 and 3.
+  few = paired_runs([1.0, 3.0, 5.0], [0.0, 0.0, np.nan])
+  assert few == pytest.approx((2, 2 - 12.7062, 2 + 12.7062, 2, 1), rel=1e-5)
+  one = paired_runs([1.0], [0.5])
+  assert one.mean == 0.5 and np.isnan([one.low, one.high]).all()
+  assert paired_runs([np.nan], [0.5]).used == 0
+  with pytest.raises(UserError, match='others has 1 items, and values has 2'):
+    paired_runs([1.0, 2.0], [1.0])
