@@ -36,6 +36,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.target = ''
   config.shares = (0.1, 0.3, 0.5, 0.7, 0.9)  # Of the pixels that are removed.
   config.seeds = 5  # Networks that are trained of each kind.
-  config.seed = 0  # Of the folds, of the pictures to train on, and of the random baseline.
+  # Of the folds, the pictures to train on, the random baseline, and the order of equal values.
+  config.seed = 0
   config.workers = 4  # Threads that read pictures.
   return config

@@ -91,15 +91,21 @@ def hidden_pixels(
 
 
 def _places(x: jax.Array, heatmaps: jax.Array, order: Order, grid: int, key: jax.Array):
-  """`[B, G, G]`; a random order is an image's own: it depends on the key and on its pixels."""
+  """`[B, G, G]`; what is random is an image's own: it depends on the key and on its pixels.
+
+  Cells of one mean go in random order, for a heatmap may be 0 in many of them.
+  """
+
+  def drawn(bits: jax.Array) -> jax.Array:
+    return jax.random.uniform(jax.random.fold_in(key, bits), (grid, grid))
+
+  random = jax.vmap(drawn)(image_bits(x))
   if order == 'random':
-
-    def drawn(bits: jax.Array) -> jax.Array:
-      return jax.random.uniform(jax.random.fold_in(key, bits), (grid, grid))
-
-    return ranks(jax.vmap(drawn)(image_bits(x)))
+    return ranks(random)
   means = cell_means(heatmaps, grid)
-  return ranks(means if order == 'salient' else -means)
+  down = -means if order == 'salient' else means
+  flat = [each.reshape(len(x), -1) for each in (random, down)]
+  return jnp.argsort(jnp.lexsort(flat, axis=-1), axis=-1).astype(jnp.int32).reshape(means.shape)
 
 
 @compiled
@@ -158,7 +164,7 @@ def accuracy_under_occlusion(
       resampled bilinearly to that of x. An image whose heatmap has NaN gets NaN. Not needed for the
       order 'random'.
     order: of the cells: 'random', of each image by its pixels and the key; 'salient', the largest
-      mean of the heatmap first; 'least_salient', the smallest first.
+      mean of the heatmap first; 'least_salient', the smallest first; cells of one mean at random.
     shares: of the cells that are hidden, each in [0, 1]; rounded to whole cells.
     grid: cells along a side.
     fill: of hidden pixels: 'constant', `fade_to`; 'blur', RISE's, see
@@ -167,7 +173,7 @@ def accuracy_under_occlusion(
     fade_to: the constant, in the units of x, one value or one a channel; 0 is the training mean of
       a normalised input.
     noise: standard deviation of the noise of 'road', in the units of x.
-    key: of the random order and of the noise.
+    key: of what is random in the order, and of the noise.
     chunk: how many images go through f at once; by default as many as suit the machine.
 
   Returns:

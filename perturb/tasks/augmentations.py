@@ -70,6 +70,8 @@ def rows_of(config: ConfigDict) -> dict[str, Row]:
     check_choice('config.compared', name, known)
   if not config.compared:
     raise UserError('config.compared: give at least one row')
+  if config.reference:
+    check_choice('config.reference', config.reference, known)
   return {name: _row(config, name) for name in config.compared}
 
 

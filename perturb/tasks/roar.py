@@ -186,10 +186,17 @@ def _accuracies(study: Study, explained: Pretrained) -> Accuracies:
     make = functools.partial(_heatmaps, study, explained, method)
     heatmaps = kept(results / name / 'heatmaps.npy', make)
     for share in config.shares:
-      images = without_salient(split.images, heatmaps, share, colour)
+      images = _without(study, split.images, heatmaps, share, colour)
       found[method, share] = measure(f'{name}/{share:g}', images)
   progress.close()
   return found
+
+
+def _without(
+  study: Study, images: np.ndarray, heatmaps: np.ndarray, share: float, colour: np.ndarray
+) -> np.ndarray:
+  key = jax.random.key(study.folder.config.seed)
+  return without_salient(images, heatmaps, share, colour, key=key)
 
 
 def _summary(accuracies: Accuracies) -> Iterator[tuple[str, float, np.ndarray, Interval]]:
@@ -241,7 +248,7 @@ def _draw(study: Study, accuracies: Accuracies) -> None:
   shown, colour = split.test[:1], mean_colour(split.images[study.members])
   strips: Mapping[str, list[np.ndarray]] = {
     _title(method): [
-      without_salient(split.images[shown], _stored(study, method)[shown], share, colour)[0]
+      _without(study, split.images[shown], _stored(study, method)[shown], share, colour)[0]
       for share in config.shares
     ]
     for method in (RANDOM, *config.methods)

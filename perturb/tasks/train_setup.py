@@ -37,6 +37,8 @@ OF_RECIPE = (
   'average',
   'pad',
 )
+# What the seed's key is folded with for the weights: no number of a step, whose key is made alike.
+_WEIGHTS = 2**32 - 1
 FITS = {'memory': ('squash', 'crop'), 'stream': ('squash', 'centre')}
 
 
@@ -83,6 +85,10 @@ def check_training(config: ConfigDict) -> None:
     raise UserError(f'config.learning_rate must be larger than 0, not {config.learning_rate}')
   if min(config.falls, default=1) < 1:
     raise UserError(f'config.falls must be numbers of epochs from 1, not {config.falls}')
+  if config.optimiser == 'adam' and config.weight_decay:
+    raise UserError(
+      f"config.weight_decay must be 0 with 'adam', which has none here, not {config.weight_decay}"
+    )
   check_batch(config.batch_size)
   recipe_of(config)
 
@@ -114,7 +120,7 @@ def first_network(config: ConfigDict, class_names: tuple[str, ...]) -> Pretraine
   """
   net = untrained(config.network, class_names, config.preprocessing, config.seed)
   if type(net.network) in SCHEMES:
-    net = initialised(net, jax.random.key(config.seed))
+    net = initialised(net, jax.random.fold_in(jax.random.key(config.seed), _WEIGHTS))
   sites_of(recipe_of(config), net.network)
   if config.occlusion == 'salient':
     net.network.resolve(config.layer)

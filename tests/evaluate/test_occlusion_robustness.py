@@ -46,6 +46,22 @@ def test_a_random_order_leaves_a_network_what_chance_leaves():
   assert (np.asarray(other.places) != found.places).any((1, 2)).mean() > 0.99
 
 
+@pytest.mark.parametrize('order', ['salient', 'least_salient'])
+def test_cells_of_one_mean_go_in_random_order(order):
+  """A heatmap that is 0 but in a corner says nothing of the rest, the top of it included."""
+  x = RANDOM.rand(400, 8, 8, 1).astype(np.float32) + 0.5
+  heat = np.zeros((400, 8, 8), np.float32)
+  heat[:, :4, :4] = 1
+  found = accuracy_under_occlusion(reads_the_corner, x, 1, heat, order=order, grid=4, shares=(0.5,))
+  places = np.asarray(found.places)
+  np.testing.assert_array_equal(np.sort(places.reshape(400, -1)), [np.arange(16)] * 400)
+  corner = places[:, :2, :2]
+  assert (corner < 4).all() if order == 'salient' else (corner >= 12).all()
+  # The other twelve: each has a mean place of (its first + its last) / 2, to four deviations.
+  middle = 9.5 if order == 'salient' else 5.5
+  np.testing.assert_allclose(places[:, 2:].mean(0), middle, atol=4 * np.sqrt(143 / 12 / 400))
+
+
 def test_an_image_does_not_depend_on_its_batch():
   together = accuracy_under_occlusion(reads_the_corner, X, 1, grid=4, shares=SHARES)
   alone = accuracy_under_occlusion(reads_the_corner, X[1:2], 1, grid=4, shares=SHARES, chunk=2)

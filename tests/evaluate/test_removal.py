@@ -29,6 +29,27 @@ def test_all_pictures_and_a_few_at_once_are_the_same(monkeypatch):
   np.testing.assert_array_equal(without_salient(IMAGES, ORDER, 0.3, COLOUR), whole)
 
 
+def test_of_equal_values_a_picture_loses_some_at_random():
+  """As integrated gradients of digits: a few are positive, a few negative, most are 0."""
+  images, heat = RANDOM.randint(0, 200, (40, 10, 10, 3), np.uint8), np.zeros((40, 10, 10))
+  heat[:, 5, :5], heat[:, 6, :5] = 1, -1
+  gone = {
+    share: (without_salient(images, heat, share, (255, 255, 255), key=3) == 255).all(-1)
+    for share in (0.5, 0.7)
+  }
+  for share, each in gone.items():
+    assert (each.sum((1, 2)) == 100 * share).all()
+    assert each[:, 5, :5].all() and not each[:, 6, :5].any()
+    zero = each[heat == 0].reshape(40, 90)
+    # 3600 draws of a proportion, and as many in either half of the picture.
+    np.testing.assert_allclose(zero.mean(), (100 * share - 5) / 90)
+    assert abs(zero[:, :45].mean() - zero[:, 45:].mean()) < 0.06
+    assert len({row.tobytes() for row in zero}) == 40  # Each picture's own.
+  assert not (gone[0.5] & ~gone[0.7]).any()
+  alone = without_salient(images[7:9], heat[7:9], 0.5, (255, 255, 255), key=3)
+  np.testing.assert_array_equal((alone == 255).all(-1), gone[0.5][7:9])
+
+
 def test_the_mean_colour_is_that_of_all_pixels():
   np.testing.assert_allclose(mean_colour(IMAGES), IMAGES.reshape(-1, 3).mean(0))
   np.testing.assert_array_equal(mean_colour(np.full((1, 2, 2, 3), (1, 2, 3), np.uint8)), (1, 2, 3))

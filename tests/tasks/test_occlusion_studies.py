@@ -144,6 +144,8 @@ def test_a_row_that_is_none(row, message):
     rows_of(config)
   with pytest.raises(UserError, match='config.compared must be one of'):
     rows_of(config_of('augmentations', compared=('base',)))
+  with pytest.raises(UserError, match='config.reference must be one of'):
+    rows_of(config_of('augmentations', reference='base'))
 
 
 @pytest.mark.parametrize(

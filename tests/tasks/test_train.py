@@ -175,6 +175,7 @@ def test_more_pictures_than_memory_holds_are_refused(coloured, monkeypatch):
     ('validation_images', 'digit', "config.validation_images: 'digit' does not exist"),
     ('network', 'flowers', "network 'flowers' is not known; did you mean 'flower'"),
     ('folds', 1, 'config.folds must be at least 2'),
+    ('weight_decay', 1e-4, "config.weight_decay must be 0 with 'adam', which has none here"),
     ('epochs', 0, 'config.epochs must be at least 1'),
     ('batch_size', 5000, 'config.batch_size: 5000 for 2500 pictures to train on'),
   ],
