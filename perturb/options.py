@@ -187,13 +187,18 @@ def settings_of(modes: Mapping[str, S], mode: str, overrides: Mapping[str, Any])
   return dataclasses.replace(settings, **overrides)
 
 
-def checked(function: Callable[P, R]) -> Callable[P, R]:
-  """A method that refuses options of another type in a line, before it computes anything."""
+def checked(function: Callable[P, R], first: int = 3) -> Callable[P, R]:
+  """A method that refuses options of another type in a line, before it computes anything.
+
+  Args:
+    function: the method.
+    first: how many arguments come before its options.
+  """
 
   @functools.wraps(function)
   def call(*arguments: P.args, **options: P.kwargs) -> R:
-    known = _options_of(function, 3)
-    given = {**dict(zip(known, arguments[3:], strict=False)), **options}
+    known = _options_of(function, first)
+    given = {**dict(zip(known, arguments[first:], strict=False)), **options}
     for name in options:
       if not _takes(function, name):
         hint = did_you_mean(name, list(known)) or f'; it has {", ".join(known)}'

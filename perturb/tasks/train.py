@@ -20,12 +20,11 @@ from perturb.store.files import write_table
 from perturb.store.workdir import Workdir
 from perturb.tasks.train_data import Data, Fail, InMemory, Streamed, open_data
 from perturb.tasks.train_evaluate import Evaluation, Predicted
-from perturb.tasks.train_loop import HISTORY, Ended, train
+from perturb.tasks.train_loop import Ended, tabulate, train
 from perturb.tasks.train_setup import Setup, check_training, first_network, setup
 from perturb.training.state import State, trained
 
 FREE = ('data_dir', 'workers', 'ahead', 'checkpoint_steps', 'log_steps')  # May be changed later.
-METRICS = ('epoch', 'step', 'learning_rate', *HISTORY)
 CLASSES = ('class', 'test_images', 'accuracy')
 PREDICTIONS = ('image', 'class', 'predicted')
 
@@ -86,12 +85,7 @@ def _tabulate(
   folder: Workdir, how: Setup, data: Data, found: Predicted, history: np.ndarray
 ) -> None:
   """Writes `metrics.csv`, `classes.csv` and `predictions.csv`."""
-  ends = [how.steps * (epoch + 1) for epoch in range(how.epochs)]
-  rows = [
-    (i + 1, end, f'{how.rate(end):.6g}', *(f'{value:.6g}' for value in row))
-    for i, (end, row) in enumerate(zip(ends, history, strict=True))
-  ]
-  write_table(folder.path / 'metrics.csv', METRICS, rows)
+  tabulate(folder.path, how, history)
   titles, right = how.net.class_names, found.predicted == found.labels
   each = [(title, right[found.labels == label]) for label, title in enumerate(titles)]
   write_table(

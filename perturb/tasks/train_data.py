@@ -282,7 +282,8 @@ def check_classes(
   least = int(counts.argmin())
   if counts[least] >= count:
     return
-  there = f'{field}: class {class_names[least]!r} has {counts[least]} pictures that can be read'
+  pictures = 'picture' if counts[least] == 1 else 'pictures'
+  there = f'{field}: class {class_names[least]!r} has {counts[least]} {pictures} that can be read'
   if count > 1:
     raise UserError(f'{there}, and there are {count} folds; take more pictures, or fewer folds')
   raise UserError(f'{there}; each class takes one or more, or take its folder away')

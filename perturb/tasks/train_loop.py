@@ -14,6 +14,7 @@ import numpy as np
 
 from perturb.console import Progress
 from perturb.errors import UserError
+from perturb.store.files import write_table
 from perturb.store.tensorboard import Metrics
 from perturb.tasks.train_data import InMemory, Streamed
 from perturb.tasks.train_evaluate import Evaluation
@@ -24,6 +25,7 @@ from perturb.training.checkpoints import Checkpoints, Saved
 from perturb.training.state import State, start, trained
 from perturb.training.steps import Measured, make_epoch, make_step
 
+METRICS = 'metrics.csv'
 HISTORY = ('loss', 'accuracy', 'test_loss', 'test_accuracy', 'test_top5')
 ACCURACY = HISTORY.index('test_accuracy')
 # Steps that are begun before the figures of the first of them are read: the devices always have
@@ -172,14 +174,14 @@ class Log:
   """What a training reports while it goes on; process 0 for all.
 
   Args:
-    folder: of the TensorBoard files.
+    workdir: of the run: the table of its epochs, and the folder of the TensorBoard files.
     setup: of the training.
     pictures: that are left to train on.
   """
 
-  def __init__(self, folder: pathlib.Path, setup: Setup, pictures: int):
+  def __init__(self, workdir: pathlib.Path, setup: Setup, pictures: int):
     self._first = jax.process_index() == 0
-    self._metrics, self._setup = Metrics(folder), setup
+    self._workdir, self._metrics, self._setup = workdir, Metrics(workdir / 'metrics'), setup
     self._progress = Progress(pictures, 'picture') if self._first else None
 
   def advance(self, pictures: int) -> None:
@@ -198,9 +200,11 @@ class Log:
       learning_rate=self._setup.rate(step), **speed, **share,
     )  # fmt: skip
 
-  def epoch(self, number: int, step: int, row: np.ndarray) -> None:
-    """The figures of an epoch."""
-    values = dict(zip(HISTORY, map(float, row), strict=True))
+  def epoch(self, number: int, step: int, history: np.ndarray) -> None:
+    """The figures of an epoch, and the table up to it."""
+    values = dict(zip(HISTORY, map(float, history[number - 1]), strict=True))
+    if self._first:
+      tabulate(self._workdir, self._setup, history[:number])
     self._write(step, **{name: values[name] for name in HISTORY if name.startswith('test')})
     if self._progress:
       self._progress.bar.clear()
@@ -217,6 +221,16 @@ class Log:
     """Takes the bar away."""
     if self._progress:
       self._progress.close()
+
+
+def tabulate(workdir: pathlib.Path, setup: Setup, history: np.ndarray) -> None:
+  """Writes `metrics.csv`, a line an epoch."""
+  ends = [setup.steps * (epoch + 1) for epoch in range(len(history))]
+  rows = [
+    (i + 1, end, f'{setup.rate(end):.6g}', *(f'{value:.6g}' for value in row))
+    for i, (end, row) in enumerate(zip(ends, history, strict=True))
+  ]
+  write_table(workdir / METRICS, ('epoch', 'step', 'learning_rate', *HISTORY), rows)
 
 
 class Ended(NamedTuple):
@@ -253,8 +267,10 @@ def train(
     if kept.steps:
       step = kept.steps[-1]
       saved = kept.restore(step, fresh)
+      if jax.process_index() == 0 and step < setup.epochs * setup.steps:
+        print(f'going on after step {step} of {setup.epochs * setup.steps}', flush=True)
     left = setup.epochs * setup.steps - step
-    log = Log(workdir / 'metrics', setup, left * config.batch_size)
+    log = Log(workdir, setup, left * config.batch_size)
     stretches: Stretches = (
       Epochs(config, setup, data)
       if isinstance(data, InMemory)
@@ -305,7 +321,7 @@ def _stretch(
     history = history.copy()
     history[number - 1] = *means, *evaluation.measure(trained(setup.net, state, averaged=True))
     running = np.zeros(3)
-    log.epoch(number, stop, history[number - 1])
+    log.epoch(number, stop, history)
   return Saved(state, history, running), stop
 
 

@@ -105,7 +105,9 @@ def recipe_of(config: ConfigDict) -> Recipe:
   given['dropout_layers'] = tuple(config.dropout_layers)
   options = {name: config[name] for name in OPTIONS.get(config.occlusion, ())}
   if options.get('layer') == '':
-    raise UserError("config.layer: name the layer whose saliency 'salient' takes, such as 'conv5'")
+    raise UserError(
+      "config.layer: name the layer of the network whose saliency 'salient' takes, as 'conv3'"
+    )
   try:
     return Recipe(**given, options=options)
   except UserError as error:
@@ -116,7 +118,8 @@ def first_network(config: ConfigDict, class_names: tuple[str, ...]) -> Pretraine
   """The network with its first weights, and a logit for each class.
 
   Raises:
-    UserError: for a network, or a layer of the recipe, that is not there.
+    UserError: for a network, or a layer of the recipe, that is not there, and for squares larger
+      than its images.
   """
   net = untrained(config.network, class_names, config.preprocessing, config.seed)
   if type(net.network) in SCHEMES:
@@ -124,6 +127,11 @@ def first_network(config: ConfigDict, class_names: tuple[str, ...]) -> Pretraine
   sites_of(recipe_of(config), net.network)
   if config.occlusion == 'salient':
     net.network.resolve(config.layer)
+  if 'side' in OPTIONS.get(config.occlusion, ()) and config.side > net.size:
+    raise UserError(
+      f'config.side: a square of {config.side} pixels hides all of an image of {net.size} x '
+      f'{net.size}; {net.size // 4} is a sixteenth of it'
+    )
   return net
 
 

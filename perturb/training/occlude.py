@@ -10,6 +10,7 @@ middle grey with 'symmetric', and black with 'unit' and 'gray'.
 """
 
 from collections.abc import Sequence
+import functools
 from typing import Annotated
 
 import jax
@@ -18,11 +19,12 @@ import numpy as np
 
 from perturb.errors import UserError
 from perturb.ops.heatmaps import resize
-from perturb.options import Bounds, Count, Natural
+from perturb.options import Bounds, Count, Natural, checked
 
 Probability = Annotated[float, Bounds(0, 1)]
 
 
+@functools.partial(checked, first=2)
 def hide_and_seek(
   key: jax.Array,
   images: jax.Array,
@@ -47,12 +49,14 @@ def hide_and_seek(
   Raises:
     UserError: for more cells than pixels.
   """
+  _check_images(images)
   mask = hide_and_seek_mask(
     key, len(images), images.shape[1:3], grid=grid, keep=keep, keep_image=keep_image
   )
   return _hidden(images, mask)
 
 
+@functools.partial(checked, first=2)
 def cutout(
   key: jax.Array,
   images: jax.Array,
@@ -74,13 +78,18 @@ def cutout(
 
   Returns:
     The images with zeros where they are hidden.
+
+  Raises:
+    UserError: for a square larger than the image.
   """
+  _check_images(images)
   mask = cutout_mask(
     key, len(images), images.shape[1:3], count=count, side=side, keep_image=keep_image
   )
   return _hidden(images, mask)
 
 
+@checked
 def salient(
   key: jax.Array,
   images: jax.Array,
@@ -107,6 +116,7 @@ def salient(
   Raises:
     UserError: for a square larger than the image.
   """
+  _check_images(images)
   maps = resize(saliency.astype(jnp.float32), images.shape[1:3])
   return _hidden(images, salient_mask(key, maps, side=side, jitter=jitter, keep_image=keep_image))
 
@@ -138,6 +148,7 @@ def cutout_mask(
   keep_image: Probability = 0.0,
 ) -> jax.Array:
   """The masks of `cutout`: float32 `[number, H, W]`, 0 where hidden, for a size (H, W)."""
+  _check_side(side, size)
   centres = jax.random.randint(key, (number, count, 2), 0, jnp.array(size))
   return _kept(key, ~squares(centres - side // 2, side, size), keep_image)
 
@@ -152,8 +163,7 @@ def salient_mask(
 ) -> jax.Array:
   """The masks of `salient` for saliency `[N, H, W]`: float32 `[N, H, W]`, 0 where hidden."""
   size = saliency.shape[1:]
-  if side > min(size):
-    raise UserError(f'side: a square of {side} pixels in images of {size[0]} x {size[1]}')
+  _check_side(side, size)
   moved = jax.random.randint(key, (len(saliency), 2), -jitter, jitter + 1)
   corners = jnp.clip(most_salient(saliency, side) + moved, 0, jnp.array(size) - side)
   return _kept(key, ~squares(corners[:, None], side, size), keep_image)
@@ -197,6 +207,16 @@ def squares(corners: jax.Array, side: int, size: Sequence[int]) -> jax.Array:
   return (rows[..., None] & columns[..., None, :]).any(1)
 
 
+def _check_images(images: jax.Array) -> None:
+  if images.ndim != 4:
+    raise UserError(f'images must be [N, H, W, C], not {list(images.shape)}')
+
+
+def _check_side(side: int, size: Sequence[int]) -> None:
+  if side > min(size):
+    raise UserError(f'side: a square of {side} pixels in images of {size[0]} x {size[1]}')
+
+
 def _kept(key: jax.Array, mask: jax.Array, keep_image: float) -> jax.Array:
   """The masks as numbers, all ones for the images that are kept whole."""
   whole = jax.random.bernoulli(jax.random.fold_in(key, 1), keep_image, (len(mask), 1, 1))
@@ -205,4 +225,5 @@ def _kept(key: jax.Array, mask: jax.Array, keep_image: float) -> jax.Array:
 
 def _hidden(images: jax.Array, mask: jax.Array) -> jax.Array:
   """Zeros where the mask has them, also where an image is not finite."""
+  images = jnp.asarray(images)
   return jnp.where(mask[..., None] > 0, images, jnp.zeros((), images.dtype))

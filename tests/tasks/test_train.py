@@ -169,6 +169,7 @@ def test_more_pictures_than_memory_holds_are_refused(coloured, monkeypatch):
     ('split', '[:600]', "class '2' has 0 pictures that can be read, and there are 2 folds"),
     ('fit', 'aspect', 'config.fit must be one of squash, crop'),
     ('input', 'disk', 'config.input must be one of memory, stream'),
+    ('occlusion', 'cutout', 'config.side: a square of 56 pixels hides all of an image of 28 x 28'),
     ('occlusion', 'cutuot', 'config.occlusion must be one of none, hide_and_seek, cutout, salient'),
     ('keep_image', 2.0, 'config.keep_image must be'),
     ('learning_rate', 0.0, 'config.learning_rate must be larger than 0'),

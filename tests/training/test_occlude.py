@@ -125,3 +125,15 @@ def test_too_many_cells_and_too_large_a_square_are_refused():
     occlude.hide_and_seek_mask(KEY, 2, (8, 8), grid=9)
   with pytest.raises(UserError, match='a square of 56 pixels in images of 32 x 32'):
     occlude.salient_mask(KEY, np.zeros((2, 32, 32), np.float32))
+  with pytest.raises(UserError, match='a square of 9 pixels in images of 8 x 8'):
+    occlude.cutout(KEY, np.zeros((2, 8, 8, 1)), side=9)
+
+
+def test_options_and_images_that_mean_nothing_are_refused():
+  images = np.zeros((2, 8, 8, 1), np.float32)
+  with pytest.raises(UserError, match='keep must be a number, at least 0 and at most 1, not 1.5'):
+    occlude.hide_and_seek(KEY, images, keep=1.5)
+  with pytest.raises(UserError, match='side must be a whole number, at least 1, not 0'):
+    occlude.cutout(KEY, images, side=0)
+  with pytest.raises(UserError, match=r'images must be \[N, H, W, C\], not \[8, 8, 1\]'):
+    occlude.cutout(KEY, images[0], side=2)
