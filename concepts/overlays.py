@@ -23,7 +23,7 @@ from concepts.transforms import Kind, places_of, transformed
 from perturb.data.fitting import Fit, fit_picture
 from perturb.data.images import find_images, open_picture
 from perturb.data.names import unique_names
-from perturb.errors import ImageError, UserError, warn
+from perturb.errors import ImageError, UserError, did_you_mean, warn
 from perturb.nets import Pretrained
 
 HEIGHT = 760  # Of the page in a notebook, in pixels of the screen.
@@ -74,8 +74,9 @@ class OverlayPage:
     self.html, self._height = page, height
 
   def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
-    """Writes the page as a file that a browser opens from disk."""
+    """Writes the page as a file that a browser opens from disk; makes the folder."""
     file = pathlib.Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(self.html, encoding='utf-8')
     return file
 
@@ -149,7 +150,7 @@ def overlay_of(
     activations: `[H, W, C]` of each picture: arrays of NumPy or JAX, or tensors of PyTorch (which
       has channels first: `tensor.permute(1, 2, 0)`). Of several layers, by their names.
     pictures: what the model saw, in the same order: each a picture of Pillow, or uint8
-      `[H, W, 3]`, or float in [0, 1].
+      `[H, W, 3]`, or float in [0, 1]; a grey one may be `[H, W]`.
     names: of the pictures; by default their numbers.
     weights: of layers, by the name of a class, `[C]` each: what is alike for that class.
     groups: groups of patches in each layer; 0 for none.
@@ -174,6 +175,8 @@ def overlay_of(
       raise UserError(f'{name}: {len(values)} activations for {len(pictures)} pictures')
     found = {key: np.asarray(one) for key, one in (weights or {}).get(name, {}).items()}
     arrays = [as_activations(one, f'{name} of picture {i + 1}') for i, one in enumerate(values)]
+    for i, (one, picture) in enumerate(zip(arrays, shown, strict=True)):
+      _check_shape(one.shape, picture.pixels.shape, f'{name} of picture {i + 1}')
     made.append(Layer(name, arrays, found))
   return OverlayPage(
     overlays_page(view_of(shown, made, groups=groups, title=title, tolerance=tolerance))
@@ -228,7 +231,7 @@ def similarity_overlay(
   series = series_of(shown[:transformed], rotations, scales)
   every = [*shown, *(picture for one in series for picture in one.pictures)]
   found = [net.activations(_input(net, one), layers) for one in every]
-  names = {class_label(net, index): index for index in map(net.class_index, classes)}
+  names = class_indices(net, classes)
   inputs = [_input(net, one) for one in shown]
   weights = {name: channel_weights(net, inputs, layers, index) for name, index in names.items()}
   made = [
@@ -284,15 +287,53 @@ def class_label(net: Pretrained, index: int) -> str:
   return f'{name} ({index})' if twice else name
 
 
+def class_indices(
+  net: Pretrained, classes: Sequence[str | int], field: str = 'classes'
+) -> dict[str, int]:
+  """Label -> index of classes, each once.
+
+  Raises:
+    UserError: for what is no class of the network, with the field.
+  """
+  if isinstance(classes, str):
+    raise UserError(f'{field}: give a tuple of names, as ({classes!r},)')
+  try:
+    indices = dict.fromkeys(net.class_index(one) for one in classes)
+  except UserError as error:
+    raise UserError(f'{field}: {str(error).removeprefix("target ")}') from error
+  return {class_label(net, index): index for index in indices}
+
+
+def _known(net: Pretrained, layers: Sequence[str], field: str) -> None:
+  """Refuses a layer that is not there, with near matches, or those that have an extent."""
+  for layer in layers:
+    try:
+      net.network.resolve(layer)
+    except UserError:
+      names, aliases = net.network.layer_names(), net.network.aliases()
+      wide = [name for name, one in net.shapes(names).items() if _has_extent(one.shape)]
+      near = did_you_mean(
+        layer, [one for one in (*aliases, *wide) if aliases.get(one, one) in wide]
+      )
+      hint = near or f'; those with an extent are {", ".join(wide)}'
+      name = type(net.network).__name__
+      raise UserError(f'{field}: {name} has no layer {layer!r}{hint}') from None
+
+
+def _has_extent(shape: Sequence[int]) -> bool:
+  return len(shape) == 4 and tuple(shape[1:-1]) != (1, 1)
+
+
 def check_extent(net: Pretrained, layers: Sequence[str], field: str = 'layers') -> None:
   """Refuses no layer, one named twice, not there, without positions, or with too many."""
   if isinstance(layers, str) or not layers:
     raise UserError(f'{field}: give a list of at least one name')
   if twice := next((one for one in layers if list(layers).count(one) > 1), None):
     raise UserError(f'{field} names {twice!r} twice')
+  _known(net, layers, field)
   for layer, found in net.shapes(layers).items():
     shape = found.shape[1:-1]
-    if len(shape) != 2 or shape == (1, 1):
+    if not _has_extent(found.shape):
       raise UserError(
         f'{field}: {layer!r} has one value a channel, and no positions; take one below'
       )
@@ -343,9 +384,21 @@ def _transforms(
     yield TransformView(one.kind, one.source, one.amounts, indices, places)
 
 
+def _check_shape(found: Sequence[int], picture: Sequence[int], what: str) -> None:
+  """Refuses a grid of quite another shape than the picture: its first axis is the channels."""
+  stretched = found[1] / found[0] * picture[0] / picture[1]
+  if not 0.5 <= stretched <= 2 and max(found[:2]) > 2:
+    raise UserError(
+      f'{what}: a grid of {found[0]} x {found[1]} patches is not of the shape of the picture, '
+      f'{picture[0]} x {picture[1]} pixels; channels last: permute(1, 2, 0)'
+    )
+
+
 def _pixels(picture: Any) -> np.ndarray:
   """uint8 `[H, W, 3]`."""
   found = np.asarray(picture.convert('RGB') if isinstance(picture, Image.Image) else picture)
+  if found.ndim == 2:  # Grey.
+    found = np.stack([found] * 3, axis=-1)
   if np.issubdtype(found.dtype, np.floating) and found.ndim == 3:
     if not (found.min() >= 0 and found.max() <= 1):
       raise UserError('pictures: values of a picture of floats must be in [0, 1]')

@@ -14,7 +14,8 @@
  * @typedef {{name: string, pack: Pack, classes: Map<string, Pack>, groups: Groups | null}} Layer
  * @typedef {{name: string, width: number, height: number, picture: string}} Picture
  * @typedef {{kind: string, source: string, amounts: number[], pictures: number[],
- *            places: (Int16Array | null)[]}} Transform
+ *            places: (Int16Array | null)[], neutral: number}} Transform: `neutral` is the step that changes
+ * nothing, or -1.
  *
  * What a spot is compared with: 12 bits a number, so that all arithmetic is of integers.
  * @typedef {{codes: Int16Array, inverse: number, length: number}} Query
@@ -22,7 +23,7 @@
  * A picture on the page, as a layer sees it.
  * @typedef {{picture: number, layer: number, rows: number, columns: number, values: Float32Array,
  *            known: boolean, box: HTMLElement, canvas: HTMLCanvasElement, pixels: ImageData,
- *            words: Uint32Array, number: HTMLElement, layerOfMarks: HTMLElement,
+ *            words: Uint32Array, blank: Uint8Array | null, hatch: HTMLCanvasElement | null, number: HTMLElement, layerOfMarks: HTMLElement,
  *            marks: Map<string, HTMLElement>, best: number, seen: boolean}} Stage
  */
 
@@ -31,7 +32,7 @@ const NOTES = {
   one: 'Every patch of the picture, compared with the yellow one.',
   all: 'Every patch of every picture, compared with the yellow one.',
   layers: 'The same place in every layer: within each, every patch is compared with the yellow one.',
-  transforms: 'Every patch of every copy, compared with the yellow one. White: where that patch went.',
+  transforms: 'Every patch of every copy, compared with the yellow one. White: where that patch is.',
   groups: 'Groups of patches that the layer activates alike, found over all pictures. Under the mouse: where a patch is alike.',
 };
 const MAPS = {amber: 'amber, negative blue', grey: 'grey, as the article', light: 'light on what is alike'};
@@ -54,6 +55,8 @@ const shown = said.shown;
 let layers = [];
 /** @type {Transform[]} */
 let transforms = [];
+/** @type {Map<number, number>} An untransformed copy -> the picture that it is a copy of. */
+const origins = new Map();
 /** @type {Record<string, Uint32Array>} */
 const colours = {};
 const state = {...DEFAULTS};
@@ -92,6 +95,18 @@ const nameOf = index => {
 };
 /** @param {Transform} one @param {number} at */
 const amountOf = (one, at) => one.amounts[at] + (one.kind === 'rotation' ? '°' : '×');
+/** A long name without its middle. @param {string} name @param {(text: string) => boolean} fits */
+function shortened(name, fits = text => [...text].length <= 36) {
+  if (fits(name)) return name;
+  const letters = [...name];
+  const text = (/** @type {number} */ kept) => `${letters.slice(0, Math.ceil(kept / 2)).join('')}…${letters.slice(letters.length - Math.floor(kept / 2)).join('')}`;
+  let [few, many] = [0, letters.length];
+  while (many - few > 1) {  // The most letters that fit.
+    const middle = (few + many) >> 1;
+    if (fits(text(middle))) few = middle; else many = middle;
+  }
+  return text(few);
+}
 /** @param {Spot} spot */
 const isRegion = spot => spot.r0 !== spot.r1 || spot.c0 !== spot.c1;
 /** @param {Spot | null} p @param {Spot | null} q */
@@ -128,8 +143,35 @@ async function readData() {
     groups: one.groups && {count: one.groups.count, maps: new Uint8Array(await inflated(one.groups.maps))},
   })));
   transforms = await Promise.all(said.transforms.map(async (/** @type {any} */ one) => ({
-    ...one, places: await Promise.all(one.places.map(async (/** @type {string | null} */ text) => text === null ? null : new Int16Array(await inflated(text)))),
+    ...one, neutral: one.amounts.findIndex((/** @type {number} */ amount) => one.kind === 'rotation' ? amount % 360 === 0 : amount === 1),
+    places: await Promise.all(one.places.map(async (/** @type {string | null} */ text) => text === null ? null : new Int16Array(await inflated(text)))),
   })));
+  for (const one of transforms) {
+    const of = pictures.findIndex((picture, i) => i < shown && picture.name === one.source);
+    if (of >= 0 && one.neutral >= 0) origins.set(one.pictures[one.neutral], of);
+  }
+}
+/** The picture that an untransformed copy is of, or the picture itself. @param {number} index */
+const originOf = index => origins.get(index) ?? index;
+/** A spot where the mode has it: on the untransformed copy, or on the picture of which that is a copy. @param {Spot | null} spot @returns {Spot | null} null among transforms, where it is on another picture */
+function onPage(spot) {
+  if (!spot) return null;
+  let picture = originOf(spot.picture);
+  if (state.mode === 'transforms') {
+    const one = transforms[+state.transform];
+    if (one.pictures.includes(spot.picture)) return spot;
+    if (one.neutral < 0 || originOf(one.pictures[one.neutral]) !== picture) return null;
+    picture = one.pictures[one.neutral];
+  }
+  return picture === spot.picture ? spot : {...spot, picture};
+}
+/** The patches of a turned copy that show nothing of the picture. @param {number} picture @param {number} layer @returns {Uint8Array | null} 1 for such a patch; null if there is none */
+function blankOf(picture, layer) {
+  const one = state.mode === 'transforms' ? transforms[+state.transform] : null, places = one?.places[layer], from = one ? one.pictures.indexOf(picture) : -1;
+  if (!one || !places || one.neutral < 0 || from < 0) return null;
+  const steps = one.amounts.length, each = places.length / steps ** 2, first = (from * steps + one.neutral) * each;
+  const blank = Uint8Array.from(places.subarray(first, first + each), cell => cell < 0 ? 1 : 0);
+  return one.kind === 'rotation' && blank.includes(1) ? blank : null;
 }
 /** @param {number} layer @returns {Pack | undefined} Of the measure; undefined if the layer lacks the class. */
 function packOf(layer) {
@@ -281,12 +323,23 @@ function writeAddress(step) {
 function change(changes, step = true) {
   Object.assign(state, changes);
   if ('mode' in changes && changes.mode === 'groups') here = null;
+  if ('mode' in changes) follow();
   if ('mode' in changes || 'layer' in changes || 'transform' in changes) settle();
   writeAddress(step);
   render();
 }
+/** A mode of one picture begins with the picture of the pin. */
+function follow() {
+  const spot = spotOf(state.a) ?? (state.mode === 'transforms' ? here : null), picture = spot ? originOf(spot.picture) : -1;
+  if (['one', 'layers'].includes(state.mode) && picture >= 0 && picture < shown && state.picture !== 'all') state.picture = `${picture}`;
+  if (state.mode !== 'transforms' || !spot || onPage(spot)) return;
+  const at = transforms.findIndex(one => one.pictures.includes(spot.picture) || originOf(one.pictures[one.neutral]) === picture);
+  if (at >= 0) state.transform = `${at}`;
+}
 /** What a mode cannot have goes. */
 function settle() {
+  here = onPage(here);
+  if (state.mode === 'transforms' && !pinned()[0] && !here) here = middleOf(beginning());
   if (state.mode === 'groups' && !layers[layerIndex()].groups) state.layer = /** @type {Layer} */ (layers.find(one => one.groups)).name;
   if (!measures().includes(state.measure)) state.measure = 'cosine';
   if (state.mode === 'one' && state.picture === 'all') state.picture = '0';
@@ -306,7 +359,11 @@ function measures() {
 /** @param {string} measure */
 const measureText = measure => ({cosine: 'cosine', dot: 'dot product'})[measure] ?? `cosine, weighted for ${measure.slice(6)}`;
 const chosen = () => rangesOf(state.pictures);
-const pinned = () => [spotOf(state.a), spotOf(state.b)];
+/** The pins, where the mode has them: those of other pictures are not among transforms. */
+function pinned() {
+  const [a, b] = [onPage(spotOf(state.a)), onPage(spotOf(state.b))];
+  return a ? [a, b] : [b, null];
+}
 /** What the overlay is of: a spot, or two whose difference it is. @returns {Spot[]} */
 function sources() {
   const [a, b] = pinned();
@@ -332,20 +389,87 @@ function addStage(picture, layer) {
   const name = state.mode === 'layers' ? layers[layer].name + (state.picture === 'all' ? ` · ${nameOf(picture)}` : '')
       : state.mode === 'transforms' ? amountOf(transforms[+state.transform], transforms[+state.transform].pictures.indexOf(picture)) : nameOf(picture);
   const tile = add($('grid'), 'figure', {class: 'tile'});
-  const box = add(tile, 'div', {class: 'stage', tabindex: '0', role: 'application', 'aria-label': `${nameOf(picture)}, layer ${layers[layer].name}, ${rows} × ${columns} patches`, 'aria-describedby': 'keys'});
+  const box = add(add(tile, 'div', {class: 'pane'}), 'div', {class: 'stage', tabindex: '0', role: 'application', 'aria-label': `${nameOf(picture)}, layer ${layers[layer].name}, ${rows} × ${columns} patches`, 'aria-describedby': 'keys'});
   box.style.aspectRatio = `${width} / ${height}`;
   const photo = add(box, 'span', {class: 'photo'});
   add(photo, 'img', {src: pictures[picture].picture, alt: '', draggable: 'false', class: Math.max(width, height) <= 64 ? 'coarse' : ''});
-  const canvas = add(box, 'canvas', {width: `${columns}`, height: `${rows}`, 'aria-hidden': 'true'});
+  const blank = blankOf(picture, layer), hatch = blank && hatched(add(box, 'canvas', {'aria-hidden': 'true'}), blank, rows, columns);
+  const canvas = add(box, 'canvas', {class: 'overlay', width: `${columns}`, height: `${rows}`, 'aria-hidden': 'true'});
   const caption = add(tile, 'figcaption');
   add(caption, 'span', {class: 'name', title: name}, name);
   const pixels = new ImageData(columns, rows);
   /** @type {Stage} */
   const stage = {picture, layer, rows, columns, values: new Float32Array(rows * columns), known: false, box, canvas, pixels,
-                 words: new Uint32Array(pixels.data.buffer), number: add(caption, 'span', {class: 'number'}), layerOfMarks: add(box, 'span', {class: 'marks'}), marks: new Map(), best: -1, seen: false};
+                 words: new Uint32Array(pixels.data.buffer), blank, hatch, number: add(caption, 'span', {class: 'number'}), layerOfMarks: add(box, 'span', {class: 'marks'}), marks: new Map(), best: -1, seen: false};
   watcher.observe(box);
   listen(stage);
   return stage;
+}
+/** @param {Stage} stage @returns {HTMLElement} */
+const paneOf = stage => /** @type {HTMLElement} */ (stage.box.parentElement);
+const LEAST = 8;  // Pixels of a patch in a wide picture, or a single one: more are scrolled to.
+/** Widths of pictures in rows, each as wide as the page and equally high all along; and the share of the last row that is filled. @param {number[]} aspects @param {number} width @param {number} gap @param {number} size about as high */
+function justified(aspects, width, gap, size) {
+  const widths = /** @type {number[]} */ ([]);
+  let before = size, filling = 0;
+  for (let first = 0; first < aspects.length; first = widths.length) {
+    let end = first, total = 0, high = Infinity;
+    const filled = () => (width - gap * (end - first - 1)) / total;
+    while (end < aspects.length && high > size) { total += aspects[end++]; high = filled(); }
+    const more = high;
+    if (high > 1.35 * size) high = Math.min(high, before);  // The last row, which has too little to be filled.
+    else if (high < size && end - first > 1) {
+      total -= aspects[--end];
+      high = filled();
+      if (high * more > size * size) { total += aspects[end++]; high = more; }  // With one fewer it is further off.
+    }
+    before = high;
+    filling = high / filled();
+    for (const aspect of aspects.slice(first, end)) widths.push(Math.floor(100 * high * aspect) / 100 - .02);
+  }
+  return {widths, filling};
+}
+/** Of nearly such a size, so that the last row is filled, if it can be. @param {number[]} aspects @param {number} width @param {number} gap @param {number} size */
+function gallery(aspects, width, gap, size) {
+  const found = [1, 1.08, 1.17, 1.27, .93, .87].map(share => justified(aspects, width, gap, size * share));
+  const fullest = Math.max(...found.map(one => one.filling));
+  return /** @type {{widths: number[]}} */ (found.find(one => one.filling > fullest - .05)).widths;
+}
+function layOut() {
+  const grid = $('grid'), width = grid.clientWidth, gap = parseFloat(getComputedStyle(grid).columnGap), inRows = grid.classList.contains('rows');
+  const aspects = stages.map(({picture}) => pictures[picture].width / pictures[picture].height);
+  const widths = state.mode === 'one' ? aspects.map(aspect => Math.min(width, aspect * Math.max(240, innerHeight - 190)))
+      : inRows ? stages.map(stage => paneOf(stage).clientWidth) : gallery(aspects, width, gap, +state.size || usualSize());
+  stages.forEach((stage, i) => {
+    const pane = paneOf(stage), least = state.mode === 'one' || aspects[i] > 2.5 ? LEAST * stage.columns : 0;
+    /** @type {HTMLElement} */ (pane.parentElement).style.width = inRows ? '' : `${widths[i]}px`;
+    stage.box.style.minWidth = `${least}px`;
+    pane.classList.toggle('wide', least > widths[i]);
+  });
+  const context = /** @type {OffscreenCanvasRenderingContext2D} */ (new OffscreenCanvas(1, 1).getContext('2d'));
+  for (const name of grid.querySelectorAll('.name')) {
+    const room = name.clientWidth;
+    if (name.dataset.room === `${room}`) continue;
+    name.dataset.room = `${room}`;
+    context.font = getComputedStyle(name).font;
+    name.textContent = shortened(name.title, text => context.measureText(text).width <= room);
+  }
+}
+/** Lines over patches that show nothing of the picture. @param {HTMLCanvasElement} canvas @param {Uint8Array} blank @param {number} rows @param {number} columns */
+function hatched(canvas, blank, rows, columns) {
+  const side = Math.max(8, Math.ceil(320 / Math.max(rows, columns)));
+  [canvas.width, canvas.height] = [columns * side, rows * side];
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+  blank.forEach((one, i) => { if (one) context.rect(i % columns * side, Math.floor(i / columns) * side, side, side); });
+  context.clip();
+  context.fillStyle = '#7d838a';
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.strokeStyle = '#5c6269';
+  context.lineWidth = 3;
+  context.beginPath();
+  for (let x = -canvas.height; x < canvas.width; x += 9) { context.moveTo(x, canvas.height); context.lineTo(x + canvas.height, 0); }
+  context.stroke();
+  return canvas;
 }
 /** Only what is in the window, or nearly, is painted. */
 const watcher = new IntersectionObserver(entries => {
@@ -370,12 +494,12 @@ function render() {
     if (!stages.length) add($('grid'), 'p', {class: 'empty'}, 'No picture is chosen: choose some above.');
   }
   const grid = $('grid');
-  grid.className = state.mode === 'one' ? 'single' : state.mode === 'layers' && state.picture === 'all' ? 'rows' : '';
+  grid.className = state.mode === 'layers' && state.picture === 'all' ? 'rows' : '';
   grid.classList.toggle('smooth', state.smooth === '1');
   grid.classList.toggle('selecting', selecting);
-  grid.style.setProperty('--size', `${+state.size || usualSize()}px`);
   grid.style.setProperty('--columns', `${layers.length}`);
   renderControls();
+  layOut();
   update();
 }
 /** @param {string} id @param {[string, string][]} choices value, text */
@@ -390,7 +514,7 @@ function fill(id, choices, value = '') {
 }
 function renderControls() {
   for (const link of $('modes').children) {
-    if (link.dataset.mode === state.mode) { link.setAttribute('aria-current', 'page'); $('modes').scrollLeft = link.offsetLeft - $('modes').offsetLeft - 40; } else link.removeAttribute('aria-current');
+    if (link.dataset.mode === state.mode) link.setAttribute('aria-current', 'page'); else link.removeAttribute('aria-current');
   }
   $('layer-field').hidden = state.mode === 'layers';
   $('picture-field').hidden = !['one', 'layers'].includes(state.mode);
@@ -417,16 +541,27 @@ function renderControls() {
   $('views').hidden = !(a && b);
   for (const button of $('views').children) button.setAttribute('aria-pressed', `${button.dataset.view === state.view}`);
   $('note').textContent = noteOf(!!a, !!b);
-  $('hide').disabled = !!b && state.view === 'difference';
-  $('unpin').disabled = !a;
+  const difference = !!b && state.view === 'difference', alone = ['one', 'transforms'].includes(state.mode) || state.mode === 'layers' && state.picture !== 'all';
+  disable('hide', difference ? 'A − B is shown whole' : '');
+  disable('map', difference ? 'A − B has colours of its own' : state.mode === 'groups' ? 'Groups have colours of their own' : '');
+  disable('marks', difference ? 'A − B is of two patches' : alone ? 'No other picture is shown' : '');
+  disable('unpin', state.a ? '' : 'Nothing is pinned');
+  $('strength-value').textContent = `${Math.round(100 * strength())} %`;
   $('pin').textContent = !a ? 'Pin as A' : !b ? 'Pin as B' : 'Move B';
   for (const box of $('choices').querySelectorAll('input')) box.checked = chosen().includes(+box.value);
+  $('hatched').hidden = !stages.some(stage => stage.blank);
   renderLegend();
+}
+/** A control that cannot be used says why. @param {string} id @param {string} why empty if it can */
+function disable(id, why) {
+  $(id).disabled = why !== '';
+  $(id).title = why;
 }
 /** @param {boolean} a @param {boolean} b whether they are pinned */
 function noteOf(a, b) {
   if (b && state.view === 'difference') return 'Similarity to A less similarity to B: green patches are more like A, purple ones more like B.';
   const note = /** @type {any} */ (NOTES)[state.mode];
+  if (state.a && !a) return `${note} The pin is on another picture.`;
   return a ? note.replaceAll('the yellow one', b && state.view === 'b' ? 'B' : 'A').replace('Under the mouse: where a patch is alike', `Where it is dark, a patch is unlike ${b && state.view === 'b' ? 'B' : 'A'}`) : note;
 }
 function renderLegend() {
@@ -512,7 +647,7 @@ function paint(stage, map) {
   if (!stage.known) stage.words.fill(0);
   else for (let i = 0; i < stage.values.length; i++) {
     const value = stage.values[i], at = Math.round(half + half * value / scale);
-    stage.words[i] = value < hide ? 0 : table[at < 0 ? 0 : at >= table.length ? table.length - 1 : at];
+    stage.words[i] = value < hide || stage.blank?.[i] ? 0 : table[at < 0 ? 0 : at >= table.length ? table.length - 1 : at];
   }
   /** @type {CanvasRenderingContext2D} */ (stage.canvas.getContext('2d', {willReadFrequently: true})).putImageData(stage.pixels, 0, 0);
 }
@@ -583,7 +718,7 @@ function mark(stage, spots) {
   place(stage, 'b', onStage(b));
   place(stage, 'here', onStage(here));
   const elsewhere = stage.known && spots.length === 1 && stage.picture !== spots[0].picture;
-  place(stage, 'near', elsewhere && state.marks === '1' && state.mode !== 'transforms' ? patch(stage, stage.best) : null);
+  place(stage, 'near', elsewhere && stage.values[stage.best] >= threshold() && state.marks === '1' && state.mode !== 'transforms' ? patch(stage, stage.best) : null);
   let number = elsewhere ? stage.values[stage.best] : NaN;
   if (state.mode === 'transforms') {
     const cells = spots.length ? correspondents(spots[0], transforms[+state.transform].pictures.indexOf(stage.picture)) : [];
@@ -643,11 +778,11 @@ function readOut(spots) {
   const value = valueAt(other), inWhich = a && state.mode === 'layers' ? ` in ${layers[layersShown(a)].name}` : '';
   readCrop('crop-source', main, spots.length === 2 ? 'A and B' : a ? view : main ? 'source' : '');
   readCrop('crop-here', other, !other ? '' : same(other, b) ? 'B' : same(other, a) ? 'A' : 'here');
-  const of = main ? `${nameOf(main.picture)}, ${placeText(inLayer(main, layersShown(main)))}` : 'Move over a picture, tap it, or go to it with Tab.';
+  const of = main ? `${shortened(nameOf(main.picture))}, ${placeText(inLayer(main, layersShown(main)))}` : 'Move over a picture, tap it, or go to it with Tab.';
   $('reading').classList.toggle('lone', !other);
   $('value').textContent = other ? fixed(value) : '';
   $('value-of').textContent = !other ? of : spots.length === 2 ? 'A − B here' : measureText(state.measure);
-  $('where').textContent = [other ? `${view}: ${of}` : '', other ? `${same(other, b) ? 'B' : 'here'}: ${nameOf(other.picture)}, ${placeText(other)}` : '', b ? `A to B${inWhich}: ${fixed(between() ?? NaN)}` : ''].filter(Boolean).join('\n');
+  $('where').textContent = [other ? `${view}: ${of}` : '', other ? `${same(other, b) ? 'B' : 'here'}: ${shortened(nameOf(other.picture))}, ${placeText(other)}` : '', b ? `A to B${inWhich}: ${fixed(between() ?? NaN)}` : ''].filter(Boolean).join('\n');
   $('where').title = $('where').textContent;
   drawBar(spots.length === 2 ? 'difference' : state.mode === 'groups' ? 'groups' : state.map, value);
   readNearest(spots);
@@ -691,7 +826,7 @@ const nearSlots = [];
 /** @param {Spot[]} spots */
 function readNearest(spots) {
   const found = spots.length === 1 && !['one', 'layers', 'transforms'].includes(state.mode)
-      ? stages.filter(stage => stage.known && stage.picture !== spots[0].picture).sort((p, q) => q.values[q.best] - p.values[p.best]).slice(0, 8) : [];
+      ? stages.filter(stage => stage.known && stage.picture !== spots[0].picture && stage.values[stage.best] >= threshold()).sort((p, q) => q.values[q.best] - p.values[p.best]).slice(0, 8) : [];
   $('nearest').hidden = !found.length;
   while (nearSlots.length < found.length) {
     const button = add(add($('near'), 'li'), 'button', {type: 'button'}), slot = {button, canvas: add(button, 'canvas', {width: '96', height: '96'}), text: add(button, 'span')};
@@ -810,7 +945,7 @@ function pin(spot) {
   const [a, b] = pinned();
   if (same(spot, b)) change({b: '', view: 'a'});
   else if (same(spot, a)) change({a: state.b, b: '', view: 'a'});
-  else if (!a) change({a: textOf(spot)});
+  else if (!a) change({a: textOf(spot), b: ''});
   else change({b: textOf(spot), view: b ? state.view : 'difference'});
 }
 function unpin() {
@@ -886,28 +1021,36 @@ function stepLayer(by) {
 
 // Save as PNG.
 
-/** @param {CanvasRenderingContext2D} context @param {string} text @param {number} width @returns {string} elided */
-function elided(context, text, width) {
-  if (context.measureText(text).width <= width) return text;
-  const letters = [...text];
-  while (letters.length && context.measureText(letters.join('') + '…').width > width) letters.pop();
-  return letters.join('') + '…';
-}
+/** @param {CanvasRenderingContext2D} context @param {string} text @param {number} width @returns {string} */
+const elided = (context, text, width) => shortened(text, one => context.measureText(one).width <= width);
+/** What the view is of. @returns {string[]} */
 function subtitle() {
   const [a, b] = pinned(), spots = sources();
-  const named = (/** @type {string} */ name, /** @type {Spot} */ spot) => `${name}${nameOf(spot.picture)}, ${placeText(inLayer(spot, layersShown(spot)))}`;
+  const named = (/** @type {string} */ name, /** @type {Spot} */ spot) => `${name}${shortened(nameOf(spot.picture))}, ${placeText(inLayer(spot, layersShown(spot)))}`;
   const of = a ? [named('A: ', a), b ? named('B: ', b) : ''] : spots.map(spot => named('', spot));
   const view = b && spots.length === 1 ? `overlay of ${state.view.toUpperCase()}` : b ? 'A − B' : '';
-  return [state.mode === 'layers' ? '' : `layer ${state.layer}`, measureText(state.measure), ...of, view].filter(Boolean).join(' · ');
+  return [state.mode === 'layers' ? '' : `layer ${state.layer}`, measureText(state.measure), ...of, view].filter(Boolean);
+}
+/** Parts in as few lines as hold them. @param {CanvasRenderingContext2D} context @param {string[]} parts @param {number} width @returns {string[]} */
+function wrapped(context, parts, width) {
+  const lines = /** @type {string[]} */ ([]);
+  for (const part of parts) {
+    const longer = lines.length ? `${lines[lines.length - 1]} · ${part}` : '';
+    if (longer && context.measureText(longer).width <= width) lines[lines.length - 1] = longer;
+    else lines.push(elided(context, part, width));
+  }
+  return lines;
 }
 /** The view as a picture. @returns {HTMLCanvasElement} */
 function drawn() {
   update(true);
-  const grid = $('grid').getBoundingClientRect(), margin = 24, head = 66, width = Math.max(grid.width, 320), chart = state.mode === 'transforms' ? 270 : 0;
+  const grid = $('grid').getBoundingClientRect(), margin = 24, width = Math.max(grid.width, 320), chart = state.mode === 'transforms' ? 270 : 0;
   const groups = state.mode === 'groups' ? layers[layerIndex()].groups : null, foot = 64 + (groups ? 28 : 0);
+  const canvas = document.createElement('canvas'), context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+  context.font = `13px ${FONT}`;
+  const lines = wrapped(context, subtitle(), width), head = 48 + 18 * lines.length;
   const total = {width: width + 2 * margin, height: head + grid.height + chart + foot + 2 * margin};
   const zoom = Math.min(2, Math.sqrt(5e7 / (total.width * total.height)));
-  const canvas = document.createElement('canvas'), context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
   canvas.width = Math.round(zoom * total.width);
   canvas.height = Math.round(zoom * total.height);
   context.scale(zoom, zoom);
@@ -919,7 +1062,7 @@ function drawn() {
   context.fillText(elided(context, said.title, width), 0, 18);
   context.fillStyle = themed('soft');
   context.font = `13px ${FONT}`;
-  context.fillText(elided(context, subtitle(), width), 0, 42);
+  lines.forEach((line, i) => context.fillText(line, 0, 42 + 18 * i));
   context.save();
   context.translate(-grid.left, head - grid.top);
   stages.forEach(stage => drawStage(context, stage));
@@ -928,6 +1071,8 @@ function drawn() {
   if (chart) { drawChart(context, Math.min(width, 940), 250, series(sources())); context.translate(0, chart); }
   if (groups) { drawLegend(context, groups.count); context.translate(0, 28); }
   if (stages.some(stage => stage.known)) drawScale(context, Math.min(width, 320));
+  context.textAlign = 'left';
+  if (!$('hatched').hidden) context.fillText($('hatched').textContent, 0, 60);
   return canvas;
 }
 /** @param {CanvasRenderingContext2D} context @param {number} count */
@@ -960,22 +1105,29 @@ function drawScale(context, width) {
 /** @param {CanvasRenderingContext2D} context @param {Stage} stage */
 function drawStage(context, stage) {
   const frame = stage.box.getBoundingClientRect(), box = /** @type {const} */ ([frame.left, frame.top, frame.width, frame.height]);
+  const pane = paneOf(stage).getBoundingClientRect(), end = Math.min(frame.right, pane.right), start = Math.max(frame.left, pane.left);
+  context.save();
+  context.beginPath();
+  context.rect(start, pane.top, end - start, frame.height);  // Of a wide picture what is scrolled to.
+  context.clip();
   context.imageSmoothingEnabled = true;
   context.filter = $('grid').classList.contains('painted') ? 'grayscale(1)' : 'none';
   context.drawImage(photographs[stage.picture], ...box);
   context.filter = 'none';
+  if (stage.hatch) context.drawImage(stage.hatch, ...box);
   context.imageSmoothingEnabled = state.smooth === '1';
   context.drawImage(stage.canvas, ...box);
   for (const [kind, node] of stage.marks) if (!node.hidden) drawMark(context, kind, node);
-  const name = /** @type {HTMLElement} */ (/** @type {HTMLElement} */ (stage.box.parentElement).querySelector('.name')).textContent ?? '';
+  context.restore();
+  const name = /** @type {HTMLElement} */ (paneOf(stage).parentElement?.querySelector('.name')).title;
   context.font = `12.5px ${FONT}`;
   context.textBaseline = 'alphabetic';
   context.fillStyle = themed('ink');
   context.textAlign = 'right';
-  context.fillText(stage.number.textContent ?? '', frame.right, frame.bottom + 16);
+  context.fillText(stage.number.textContent ?? '', end, pane.bottom + 16);
   context.fillStyle = themed('soft');
   context.textAlign = 'left';
-  context.fillText(elided(context, name, frame.width - 44), frame.left, frame.bottom + 16);
+  context.fillText(elided(context, name, end - start - 44), start, pane.bottom + 16);
 }
 /** @param {CanvasRenderingContext2D} context @param {string} kind @param {HTMLElement} node */
 function drawMark(context, kind, node) {
@@ -998,12 +1150,19 @@ function drawMark(context, kind, node) {
   context.textBaseline = 'middle';
   context.fillText(kind.toUpperCase(), frame.left + 7.5, top + 8);
 }
+/** Of what is saved: 'similarity-one-chelsea-blocks.9.png'. */
+function fileName() {
+  const one = state.mode === 'transforms' ? transforms[+state.transform] : null;
+  const picture = one ? one.source : ['one', 'layers'].includes(state.mode) && state.picture !== 'all' ? pictures[+state.picture].name : '';
+  const parts = ['similarity', state.mode, [...picture].slice(0, 60).join(''), one ? one.kind : '', state.mode === 'layers' ? '' : state.layer];
+  return `${parts.map(part => part.replace(/[^\p{L}\p{N}.]+/gu, '_').replace(/^[_.]+|_+$/g, '')).filter(Boolean).join('-')}.png`;
+}
 function save() {
   drawn().toBlob(blob => {
     if (!blob) return;
     const link = document.createElement('a'), url = URL.createObjectURL(blob);
     link.href = url;
-    link.download = 'similarity.png';
+    link.download = fileName();
     link.click();
     setTimeout(() => URL.revokeObjectURL(url), 1000);
   }, 'image/png');
@@ -1047,8 +1206,14 @@ function listenToControls() {
     else if (event.key === '[') stepLayer(-1);
     else if (event.key === ']') stepLayer(1);
   });
-  for (const name of ['popstate', 'hashchange']) addEventListener(name, () => { readAddress(); render(); });
-  addEventListener('resize', ask);
+  for (const name of ['popstate', 'hashchange']) addEventListener(name, () => { readAddress(); settle(); render(); });
+  addEventListener('resize', () => { layOut(); ask(); });
+  let width = 0;  // Of the grid, which is narrower where the page begins to scroll.
+  new ResizeObserver(() => {
+    if (width === $('grid').clientWidth) return;
+    width = $('grid').clientWidth;
+    requestAnimationFrame(() => { layOut(); ask(); });
+  }).observe($('grid'));
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', ask);
   if (innerWidth <= 860) $('display').open = false;
 }
@@ -1069,6 +1234,8 @@ function openChooser() {
     box.onchange = () => change({pictures: rangeText(chosen().filter(one => one !== i).concat(box.checked ? [i] : []).sort((p, q) => p - q))});
   }
 }
+/** @returns {[number, number] | undefined} picture and layer: of copies the untransformed one */
+const beginning = () => wanted()[state.mode === 'transforms' ? Math.max(0, transforms[+state.transform].neutral) : 0];
 /** So that the page shows what it does before it is touched. @param {[number, number] | undefined} first picture and layer @returns {Spot | null} */
 function middleOf(first) {
   if (!first) return null;
@@ -1084,6 +1251,7 @@ const overlay = {
   chart: () => series(sources()).map(line => line.values.map(value => Number.isFinite(value) ? value : null)),
   groups: (/** @type {number} */ stage) => Array.from(stages[stage].values, (_, cell) => weightsOf(stages[stage], cell)),
   between,
+  subtitle,
 };
 async function start() {
   document.title = said.title;
@@ -1097,7 +1265,7 @@ async function start() {
     photographs.push(photograph);
   }
   readAddress();
-  if (!state.a && state.mode !== 'groups') here = middleOf(wanted()[0]);
+  if (!pinned()[0] && state.mode !== 'groups') here = middleOf(beginning());
   listenToControls();
   render();
   Object.assign(window, {overlay});

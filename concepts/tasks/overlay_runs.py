@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import functools
 import pathlib
+import sys
 from typing import NamedTuple
 
 import jax
@@ -52,6 +53,7 @@ class Setting(NamedTuple):
 
 def record(setting: Setting) -> Outcome:
   """The activations of every picture, and the gradients of the classes, where there are some."""
+  say('activations of the pictures')
   steps = [_activations(setting)]
   if setting.classes:
     steps.append(_gradients(setting))
@@ -60,15 +62,23 @@ def record(setting: Setting) -> Outcome:
 
 def record_transformed(setting: Setting, names: Sequence[str]) -> Outcome:
   """The activations of some pictures turned and enlarged."""
+  say('activations of the turned and enlarged pictures')
   dataset = transformed_dataset(setting, names)
   return _run(setting, (_activations(setting),), dataset, setting.path / TRANSFORMED)
 
 
 def measure(setting: Setting, names: Sequence[str]) -> Outcome:
   """How alike the patches of some pictures stay as these are turned and enlarged."""
+  say('sensitivity, of each picture turned and enlarged')
   index = {source.name: i for i, source in enumerate(setting.dataset.sources)}
   some = setting.dataset.take([index[name] for name in names])
   return _run(setting, (_sensitivity(setting),), some, setting.path / SENSITIVITY)
+
+
+def say(what: str) -> None:
+  """Says what is done next, in one process: counters that follow are of it."""
+  if jax.process_index() == 0:
+    print(f'{what} ...', file=sys.stderr, flush=True)
 
 
 def activations_of(stored: Results, name: str, layer: str) -> np.ndarray:

@@ -8,7 +8,6 @@ import numpy as np
 from concepts.figures.overlays import Line, sensitivity_figure
 from concepts.tasks.overlay_runs import Setting, kept_of
 from concepts.transforms import Kept, Kind, Verdict, turns_with
-from perturb.console import format_table
 from perturb.evaluate.intervals import class_mean_interval
 from perturb.figures.style import png
 from perturb.store import files
@@ -24,7 +23,7 @@ TURNING = ('layer', 'kind', 'follows', 'stays', 'verdict')
 def write_sensitivity(
   setting: Setting, folder: Workdir, names: Sequence[str]
 ) -> list[dict[str, Any]]:
-  """Writes `sensitivity.csv`, `turning.csv` and `sensitivity.png`; prints the verdicts.
+  """Writes `sensitivity.csv`, `turning.csv` and `sensitivity.png`.
 
   Args:
     setting: of the task.
@@ -62,7 +61,6 @@ def write_sensitivity(
   ]
   files.write_table(folder.path / 'turning.csv', TURNING, rows)
   folder.write('sensitivity.png', png(sensitivity_figure(lines, setting.amounts, len(names))))
-  print('\n' + format_table(TURNING, rows))
   return [dict(zip(TURNING, row, strict=True)) for row in rows]
 
 

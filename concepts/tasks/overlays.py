@@ -12,7 +12,7 @@ from concepts.features import features_of
 from concepts.figures.overlay_views import Picture
 from concepts.figures.overlays import Matches, correspondence_figure
 from concepts.figures.overlays_page import overlays_page
-from concepts.overlays import Layer, Series, amount_name, check_extent, class_label, view_of
+from concepts.overlays import Layer, Series, amount_name, check_extent, class_indices, view_of
 from concepts.patch_similarity import correspondence, similarity
 from concepts.tasks.overlay_article import write_article
 from concepts.tasks.overlay_runs import (
@@ -23,11 +23,13 @@ from concepts.tasks.overlay_runs import (
   measure,
   record,
   record_transformed,
+  say,
   transformed_dataset,
   weights_for,
 )
-from concepts.tasks.overlay_sensitivity import write_sensitivity
+from concepts.tasks.overlay_sensitivity import TURNING, write_sensitivity
 from concepts.transforms import Kind
+from perturb.console import format_table
 from perturb.errors import UserError, check_choice
 from perturb.figures.style import png
 from perturb.nets import Pretrained
@@ -57,7 +59,8 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> int:
   """
   amounts = _check(config)
   dataset, net = dataset_of(config), named_network(config)
-  layers, classes = _layers(net, config.layers, config.groups), _classes(net, config.classes)
+  layers = _layers(net, config.layers, config.groups)
+  classes = class_indices(net, config.classes, 'config.classes')
   held = [RESULTS, f'{TRANSFORMED}/{RESULTS}', f'{SENSITIVITY}/{RESULTS}']
   folder = Workdir(workdir, config, held, free=(*FREE, *DRAWN))
   setting = Setting(net, dataset, layers, classes, amounts, config, folder.path)
@@ -116,19 +119,13 @@ def _layers(net: Pretrained, layers: tuple[str, ...], groups: int) -> dict[str, 
   return {given[name]: name for name in found.layers}
 
 
-def _classes(net: Pretrained, classes: Sequence[str | int]) -> dict[str, int]:
-  if isinstance(classes, str):
-    raise UserError(f'config.classes: give a tuple of names, as ({classes!r},)')
-  indices = dict.fromkeys(net.class_index(one) for one in classes)
-  return {class_label(net, index): index for index in indices}
-
-
 def _show(setting: Setting, folder: Workdir, names: Sequence[str]) -> None:
   """The page, the figure of the first two pictures, the numbers, and the article's files."""
   config, stored = setting.config, Results(folder.path)
   seen = shown_pictures(setting.net, setting.dataset, names[: config.figures], config, stored)
   if not seen:
     return
+  say(f'writing the page, {folder.path / "overlays.html"}')
   names = [one.name for one in seen]
   pictures = [Picture(one.name, one.picture) for one in seen]
   series, changed = _series(setting, [one for one in names if one in names[: config.transformed]])
@@ -154,8 +151,8 @@ def _show(setting: Setting, folder: Workdir, names: Sequence[str]) -> None:
     series=series,
     groups=config.groups,
     tolerance=config.tolerance,
-    title=f'Similarity overlays: {type(setting.net.network).__name__}',
-    about=f'{config.network}, perturb {VERSION}',
+    title=f'Similarity overlays: {config.network}',
+    about=f'{type(setting.net.network).__name__}, perturb {VERSION}',
   )
   folder.write('overlays.html', overlays_page(overlay))
   files.write_table(folder.path / 'similarity.csv', SIMILARITY, _pairs(names, layers))
@@ -214,5 +211,7 @@ def _sum_up(
   if jax.process_index() == 0:
     summary = {'images': outcome.asked, 'done': done, 'failed': failed, 'rows': rows}
     folder.write('summary.json', json.dumps(summary, indent=2) + '\n')
+    if rows:
+      print('\n' + format_table(TURNING, [tuple(row.values()) for row in rows]))
     where = f'; the page is {folder.path / "overlays.html"}' if done else ''
     print(f'\n{done} of {outcome.asked} pictures{where}')

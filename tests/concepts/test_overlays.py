@@ -33,7 +33,7 @@ def test_a_cell_shows_the_page_in_a_frame_of_its_own(pictures, activations, tmp_
   shown = page._repr_html_()
   assert html.unescape(re.search('srcdoc="([^"]*)"', shown)[1]) == page.html
   assert shown.count('<') == 2 and 'allow-same-origin' not in shown
-  assert page.save(tmp_path / 'page.html').read_text(encoding='utf-8') == page.html
+  assert page.save(tmp_path / 'new' / 'page.html').read_text(encoding='utf-8') == page.html
   assert repr(page).startswith('OverlayPage of ')
   assert overlay_of(activations, pictures, names=[name, 'b', 'c'], title='A & B').html == page.html
 
@@ -52,6 +52,9 @@ def test_the_view_has_the_cosines_of_its_activations(activations, pictures):
 
 
 def test_layers_of_any_model(activations, pictures):
+  grey = pictures[0][..., 0]
+  drawn = [np.stack([grey] * 3, -1)] * 3
+  assert overlay_of(activations, [grey, grey, grey]).html == overlay_of(activations, drawn).html
   page = overlay_of(
     {'first': activations, 'second': [one[::2, ::2] for one in activations]},
     [Image.fromarray(pictures[0]), pictures[1], pictures[2] / 255],
@@ -120,7 +123,8 @@ def test_transformed_pictures_have_their_places(pictures):
     ({'activations': [np.ones((4, 4, 6))]}, 'activations: 1 activations for 3 pictures'),
     ({'activations': [np.ones((1, 4, 4, 6))] * 3}, 'activations of picture 1 must be .*batch axis'),
     ({'activations': [np.ones(6)] * 3}, r'must be \[H, W, C\]'),
-    ({'pictures': [np.ones((4, 4))] * 3}, r'pictures must be uint8 \[H, W, 3\]'),
+    ({'pictures': [np.ones((4, 4, 1))] * 3}, r'pictures must be uint8 \[H, W, 3\]'),
+    ({'activations': [np.ones((64, 14, 14))] * 3}, r'picture 1: .*: permute\(1, 2, 0\)$'),
     ({'pictures': [np.full((4, 4, 3), 7.0)] * 3}, r'must be in \[0, 1\]'),
   ],
 )

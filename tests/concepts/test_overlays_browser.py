@@ -7,7 +7,9 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from concepts.figures.overlay_views import Picture
 from concepts.figures.overlays_page import STEPS, colour_tables, overlays_page
+from concepts.overlays import Layer, view_of
 from tests.concepts.browsing import (
   DESKTOP,
   PHONE,
@@ -227,6 +229,88 @@ def test_the_chart_of_a_region(ready, given):
   assert found == pytest.approx([one[0] for one in expected], abs=0.03)  # Means of packed vectors.
 
 
+def follows(page, given, row, column):
+  """Whether the chart and the white boxes are of that patch of the untransformed copy."""
+  (found,) = page.evaluate('overlay.chart()')
+  expected = charted(
+    given, 'rotation', 'early', 0, slice(row, row + 1), slice(column, column + 1), 'cosine'
+  )
+  there = [one is not None for one in expected]
+  assert [one is not None for one in found] == there and there.count(True) > 2
+  assert page.locator('.same:visible').count() == there.count(True) - 1  # But its own.
+  for one, other in zip(found, expected, strict=True):
+    assert other is None or one == pytest.approx(other[0], abs=0.02)
+
+
+def choose(page, name):
+  """Another mode."""
+  page.get_by_role('link', name=name).evaluate('node => node.click()')
+  frame(page)
+
+
+def test_a_patch_is_followed_to_its_untransformed_copy_and_back(ready, given):
+  page = ready('#layer=early')
+  hover(page, 0, 4, 5)
+  choose(page, 'Transforms')
+  assert page.evaluate('overlay.here().picture') == 5
+  follows(page, given, 4, 5)
+  choose(page, 'All pictures')
+  at = page.evaluate('overlay.here()')
+  assert (at['picture'], at['r0'], at['c0']) == (0, 4, 5)
+  check(page, given, 0, slice(4, 5), slice(5, 6))
+  page = ready('#layer=early&a=0,0,6,4,6,4')
+  choose(page, 'Transforms')
+  follows(page, given, 6, 4)
+  assert page.locator('.mark.a:visible').count() == 1
+  check(page, given, 5, slice(6, 7), slice(4, 5))
+  page.get_by_label('Transform', exact=True).select_option('1')
+  (found,) = page.evaluate('overlay.chart()')
+  assert found[0] == pytest.approx(1, abs=1e-3)
+  page.keyboard.press('Escape')
+  assert 'a=' not in page.url
+
+
+def test_a_pin_on_another_picture_is_not_among_the_copies(ready, given):
+  page = ready('#mode=transforms&layer=early&a=1,0,2,3,2,3')
+  follows(page, given, 6, 6)
+  assert 'The pin is on another picture' in page.locator('#note').inner_text()
+  hover(page, 0, 5, 5)
+  page.mouse.down(), page.mouse.up()
+  assert 'a=5,0,5,5,5,5' in page.url and 'b=' not in page.url
+
+
+def test_what_shows_nothing_of_the_picture_is_hatched(ready, given):
+  page = ready('#mode=transforms&layer=early')
+  turned = given.overlay.transforms[0]
+  for stage in range(4):
+    blank = (turned.places['early'][stage, 0] < 0).reshape(12, 12)
+    assert blank.any() == (stage == 1)
+    np.testing.assert_array_equal(painted(page, stage)[..., 3] == 0, blank)
+  assert page.locator('#hatched').is_visible()
+  page.get_by_label('Transform', exact=True).select_option('1')
+  assert not page.locator('#hatched').is_visible()
+
+
+def test_a_mode_of_one_picture_begins_with_that_of_the_pin(ready):
+  page = ready('#layer=early&a=2,0,2,3,2,3')
+  for name in ('One picture', 'Layers'):
+    choose(page, name)
+    assert {picture for picture, *_ in values(page)} == {2}
+
+
+def test_what_cannot_be_used_says_why(ready):
+  page = ready('#mode=groups&layer=early')
+  for place, which in (
+    ('#mode=groups', ['map', 'unpin']),
+    ('#mode=one', ['marks', 'unpin']),
+    ('#a=0,0,1,1,1,1&b=0,0,2,2,2,2&view=difference', ['hide', 'map', 'marks']),
+  ):
+    page = ready(place)
+    for name in ('hide', 'map', 'marks', 'unpin'):
+      control = page.locator(f'#{name}')
+      assert control.is_disabled() == (name in which) == bool(control.get_attribute('title'))
+
+
 def test_the_groups_and_their_colours(ready, given):
   page = ready('#mode=groups&layer=late&strength=100')
   maps = given.overlay.layers[1].groups.maps
@@ -267,7 +351,7 @@ def test_the_bars_of_the_groups_are_of_the_layer_that_is_shown(ready):
 def painted(page, stage):
   """The pixels of an overlay, uint8 `[H, W, 4]`."""
   width, height, data = page.evaluate(f"""(() => {{
-    const canvas = document.querySelectorAll('.stage canvas')[{stage}];
+    const canvas = document.querySelectorAll('.stage .overlay')[{stage}];
     const {{width, height}} = canvas;
     return [width, height, [...canvas.getContext('2d').getImageData(0, 0, width, height).data]];
   }})()""")
@@ -307,6 +391,14 @@ def test_the_most_alike_patch_is_marked(ready):
   assert len(texts) == 4 and [float(text) for text in texts] == sorted(
     map(float, texts), reverse=True
   )
+  page.get_by_label('Hide below').evaluate(
+    "node => { node.value = .99; node.dispatchEvent(new Event('input')); }"
+  )
+  assert page.locator('.near:visible').count() == page.locator('#near button:visible').count() == 0
+  page.get_by_label('Hide below').evaluate(
+    "node => { node.value = -1; node.dispatchEvent(new Event('input')); }"
+  )
+  assert page.locator('.near:visible').count() == 4
   page.get_by_label('mark the most alike').uncheck()
   assert page.locator('.near:visible').count() == 0
 
@@ -464,6 +556,64 @@ def test_pictures_are_chosen(ready):
   assert len(values(page)) == 5
 
 
+def rows_of(page):
+  """The boxes of the stages in each row of the gallery."""
+  found = {}
+  for stage in page.locator('.stage').all():
+    box = stage.bounding_box()
+    found.setdefault(round(box['y']), []).append(box)
+  return list(found.values())
+
+
+@VIEWPORTS
+def test_pictures_of_different_shapes_stand_in_rows_of_one_height(ready, viewport):
+  page = ready(viewport=viewport)
+  grid, rows = page.locator('#grid').bounding_box(), rows_of(page)
+  assert sum(map(len, rows)) == 5
+  for row in rows:
+    assert max(box['height'] for box in row) - min(box['height'] for box in row) < 1
+  for row in rows[:-1]:
+    assert row[-1]['x'] + row[-1]['width'] == pytest.approx(grid['x'] + grid['width'], abs=1)
+
+
+@VIEWPORTS
+def test_a_very_wide_picture_is_scrolled_in_its_own_frame(browser, tmp_path, viewport):
+  rng = np.random.default_rng(0)
+  picture = Picture('wide', rng.integers(0, 256, (40, 1200, 3), np.uint8))
+  layer = Layer('x', [rng.normal(size=(4, 120, 8))], {})
+  path = tmp_path / 'page.html'
+  path.write_text(overlays_page(view_of([picture], [layer])), 'utf-8')
+  page = browser.new_page(viewport=viewport)
+  page.goto(path.as_uri())
+  settled(page)
+  assert page.locator('.stage').bounding_box()['width'] >= 8 * 120 and not runs_off(page)
+  page.locator('.pane').evaluate('node => { node.scrollLeft = 1e4; }')
+  box = page.locator('.pane').bounding_box()
+  page.mouse.move(box['x'] + box['width'] - 3, box['y'] + 3)
+  frame(page)
+  assert page.evaluate('overlay.here().c0') == 119
+  page.close()
+
+
+def test_a_finger_finds_what_can_be_used(ready):
+  page = ready('#mode=groups&layer=early', PHONE)
+  small = page.evaluate("""[...document.querySelectorAll(
+      'nav a, button, select, .check, summary, input[type=range]')]
+    .filter(node => node.checkVisibility() && node.getBoundingClientRect().height < 40)
+    .map(node => node.outerHTML)""")
+  assert small == []
+  legend, grid = (page.locator(name).bounding_box() for name in ('#legend', '#grid'))
+  assert legend['y'] + legend['height'] <= grid['y']
+
+
+def test_the_picture_that_is_saved_says_what_it_is_of(ready):
+  page = ready('#layer=early&a=1,0,2,3,2,3&b=2,0,4,4,5,6&view=difference', PHONE)
+  layer, measure, a, b, view = page.evaluate('overlay.subtitle()')
+  assert (layer, measure, view) == ('layer early', 'cosine', 'A − B')  # noqa: RUF001
+  assert a.startswith('A: a very') and a.endswith(', row 3, column 4 of 8 × 12')  # noqa: RUF001
+  assert b == 'B: picture 2, rows 5–6, columns 5–7 of 12 × 12'  # noqa: RUF001
+
+
 def test_a_picture_keeps_its_shape(ready, given):
   page = ready()
   for stage, picture in zip(page.locator('.stage').all(), given.overlay.pictures, strict=False):
@@ -471,10 +621,17 @@ def test_a_picture_keeps_its_shape(ready, given):
     assert box['width'] / box['height'] == pytest.approx(width / height, rel=0.02)
 
 
-def test_names_are_text_and_long_ones_are_elided(ready):
-  page = ready()
+def test_names_are_text_and_long_ones_lose_their_middle(ready):
+  page = ready('#mode=one')
   names = page.locator('.tile .name')
-  assert names.nth(0).inner_text() == SHOWN and names.nth(1).get_attribute('title') == LONG
+  assert names.nth(0).inner_text() == SHOWN
+  page = ready('#layer=early&a=1,0,2,3,2,3')
+  names = page.locator('.tile .name')
+  assert [names.nth(i).get_attribute('title') for i in (0, 1)] == [SHOWN, LONG]
+  said = names.nth(1).inner_text()
+  first, last = said.split('…')
+  assert LONG.startswith(first) and LONG.strip().endswith(last) and min(len(first), len(last)) > 3
+  assert 'row 3, column 4 of' in page.locator('#value-of').inner_text()
   tile, name = page.locator('.tile').nth(1).bounding_box(), names.nth(1).bounding_box()
   assert name['width'] < tile['width'] and name['height'] < 24
   assert page.locator('.stage').nth(0).get_attribute('aria-label').startswith(SHOWN)
@@ -484,6 +641,8 @@ def test_the_view_as_a_picture(ready, tmp_path):
   page = ready('#mode=transforms&layer=early&a=5,0,5,5,5,5&strength=100')
   with page.expect_download() as download:
     page.get_by_role('button', name='Save as PNG').click()
+  name = download.value.suggested_filename
+  assert name.startswith('similarity-transforms-script_') and name.endswith('-rotation-early.png')
   download.value.save_as(tmp_path / 'view.png')
   saved = Image.open(tmp_path / 'view.png').convert('RGB')
   grid = page.locator('#grid').bounding_box()

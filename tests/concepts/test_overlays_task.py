@@ -173,6 +173,20 @@ def test_a_whole_turn_is_no_change(pictures, tmp_path):
   assert found == [('scale', 'not known')]
 
 
+def test_it_says_what_it_counts_and_the_table_last(pictures, tmp_path, capsys):
+  config = config_of(pictures, images=f'{pictures}/a.png', layers=('relu3',))
+  assert overlays.run(config, str(tmp_path)) == 0
+  out, said = capsys.readouterr()
+  steps = [
+    'activations of the pictures ...', 'activations of the turned and enlarged pictures ...',
+    'sensitivity, of each picture turned and enlarged ...', 'writing the page, ',
+  ]  # fmt: skip
+  found = [said.index(one) for one in steps]
+  assert found == sorted(found)
+  assert out.split()[0] == 'layer' and 'overlays.html' in out.strip().splitlines()[-1]
+  assert f'Similarity overlays: {config.network}' in (tmp_path / 'overlays.html').read_text()
+
+
 def test_one_picture_without_transforms(pictures, tmp_path):
   config = config_of(pictures, images=f'{pictures}/a.png', rotations=(), scales=())
   assert overlays.run(config, str(tmp_path)) == 0
@@ -186,10 +200,11 @@ def test_one_picture_without_transforms(pictures, tmp_path):
   [
     ('layers', ('mean',), "config.layers: 'mean' has one value a channel, and no positions"),
     ('layers', ('fc',), "config.layers: 'fc' has one value a channel"),
-    ('layers', ('relu9',), "no layer 'relu9'"),
+    ('layers', ('relu9',), "config.layers: SmallNet has no layer 'relu9'; did you mean 'relu"),
+    ('layers', ('zzz',), "no layer 'zzz'; those with an extent are conv1, .*[a-z0-9]$"),
     ('layers', (), 'config.layers: give a list of at least one name'),
     ('layers', ('relu3', 'relu3'), "config.layers names 'relu3' twice"),
-    ('classes', ('emu',), "target 'emu' is not a class"),
+    ('classes', ('emu',), "config.classes: 'emu' is not a class"),
     ('groups', -1, 'config.groups must be at least 0'),
     ('groups', 11, 'config.groups: relu3 has 10 channels'),
     ('tolerance', 0.0, 'config.tolerance must be larger than 0'),
