@@ -982,7 +982,7 @@ function listen(stage) {
   box.onpointerleave = () => { if (state.mode === 'groups' && !grip) { here = null; ask(); } };
   box.onfocus = () => {
     if (here?.picture === stage.picture && here.layer === stage.layer || !box.matches(':focus-visible')) return;
-    moveTo(stage, Math.floor(stage.rows / 2), Math.floor(stage.columns / 2));
+    goTo(stage, Math.floor(stage.rows / 2), Math.floor(stage.columns / 2));
   };
   box.onkeydown = event => {
     const step = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[event.key];
@@ -992,7 +992,7 @@ function listen(stage) {
   };
 }
 /** @param {Stage} stage @param {number} row @param {number} column */
-function moveTo(stage, row, column) {
+function goTo(stage, row, column) {
   here = rectangle(stage, row, column);
   head = {row, column};
   anchor = null;
