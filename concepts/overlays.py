@@ -145,6 +145,8 @@ def overlay_of(
     >>> a, b = np.random.default_rng(0).normal(size=(2, 7, 7, 64))
     >>> black = np.zeros((224, 224, 3), np.uint8)
     >>> page = concepts.overlay_of([a, b], [black, black], names=['left', 'right'])
+    >>> page.html[:15]
+    '<!doctype html>'
 
   Args:
     activations: `[H, W, C]` of each picture: arrays of NumPy or JAX, or tensors of PyTorch (which
@@ -200,8 +202,8 @@ def similarity_overlay(
   """The page for a network and pictures: the output of a notebook's cell.
 
   Example:
-    >>> net = perturb.nets.load('efficientnet_lite0')
-    >>> page = concepts.similarity_overlay(net, 'chelsea, coffee', ['blocks.9', 'head'])
+    >>> concepts.similarity_overlay(net, 'chelsea, coffee', ['conv1', 'conv3']).html[:15]
+    '<!doctype html>'
 
   Args:
     net: the network.

@@ -46,6 +46,7 @@ from perturb.tasks import (
   roar,
   scores,
   train,
+  train_loop,
 )
 from perturb.tasks.metrics import METRICS as METRICS_OF_RUNS
 from perturb.tasks.registry import TASKS
@@ -330,7 +331,7 @@ TABLES = {  # File and tasks, as docs/tables.md names them -> the columns.
   'keypoints.csv of parts': (*Keypoint._fields, 'intensity'),
   'detection.csv of adversarial': adversarial.DETECTION,
   'recovery.csv of adversarial': adversarial.RECOVERY,
-  'metrics.csv of train': train.METRICS,
+  'metrics.csv of train': train_loop.METRICS,
   'classes.csv of train': train.CLASSES,
   'predictions.csv of train': train.PREDICTIONS,
   'benchmark.csv of benchmark': metric_tables.SUMMARY,

@@ -25,8 +25,9 @@ from perturb.training.checkpoints import Checkpoints, Saved
 from perturb.training.state import State, start, trained
 from perturb.training.steps import Measured, make_epoch, make_step
 
-METRICS = 'metrics.csv'
+TABLE = 'metrics.csv'
 HISTORY = ('loss', 'accuracy', 'test_loss', 'test_accuracy', 'test_top5')
+METRICS = ('epoch', 'step', 'learning_rate', *HISTORY)
 ACCURACY = HISTORY.index('test_accuracy')
 # Steps that are begun before the figures of the first of them are read: the devices always have
 # work, and a loss that is no number is noticed so much later.
@@ -230,7 +231,7 @@ def tabulate(workdir: pathlib.Path, setup: Setup, history: np.ndarray) -> None:
     (i + 1, end, f'{setup.rate(end):.6g}', *(f'{value:.6g}' for value in row))
     for i, (end, row) in enumerate(zip(ends, history, strict=True))
   ]
-  write_table(workdir / METRICS, ('epoch', 'step', 'learning_rate', *HISTORY), rows)
+  write_table(workdir / TABLE, METRICS, rows)
 
 
 class Ended(NamedTuple):
