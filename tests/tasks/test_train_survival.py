@@ -78,7 +78,8 @@ def test_devices_and_processes_train_alike(digits, tmp_path, way):
 
   A gradient is a sum over the batch, of which each device has a part; the statistics of batch
   normalisation are too. What rounding does there grows: on one device, weights that are moved by
-  1e-7 of themselves move the logits by 0.01 after 20 such steps, and by 0.06 at five times the rate.
+  1e-7 of themselves move the logits by 0.01 after 20 such steps, and by 0.06 at five times the
+  rate.
   """
   arguments = ways(way, digits)
   for count in (1, 2, 4):
