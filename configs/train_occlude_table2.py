@@ -15,15 +15,14 @@ def get_config() -> ml_collections.ConfigDict:
 
 def sweep() -> Iterator[dict[str, Any]]:
   """Both baselines; five numbers of squares of three sizes; one seed: 17 runs."""
-  for seed in (0,):
-    yield {'joint': False, 'seed': seed}
-    yield {'joint': True, 'seed': seed}
-    for side in (56, 84, 112):
-      for count in (1, 2, 4, 6, 8):
-        yield {
-          'joint': True,
-          'occlusion': 'cutout',
-          'count': count,
-          'side': side,
-          'seed': seed,
-        }
+  yield from cutouts(0)
+
+
+def cutouts(seed: int) -> Iterator[dict[str, Any]]:
+  """The runs of a seed."""
+  yield {'joint': False, 'seed': seed}
+  yield {'joint': True, 'seed': seed}
+  squares = {'joint': True, 'occlusion': 'cutout', 'seed': seed}
+  for side in (56, 84, 112):
+    for count in (1, 2, 4, 6, 8):
+      yield {**squares, 'count': count, 'side': side}

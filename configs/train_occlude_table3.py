@@ -5,7 +5,7 @@ from typing import Any
 
 import ml_collections
 
-from configs import train_imagenet
+from configs import train_imagenet, train_occlude_table2
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -19,14 +19,4 @@ def get_config() -> ml_collections.ConfigDict:
 def sweep() -> Iterator[dict[str, Any]]:
   """Both baselines; five numbers of squares of three sizes; two seeds: 34 runs."""
   for seed in (0, 1):
-    yield {'joint': False, 'seed': seed}
-    yield {'joint': True, 'seed': seed}
-    for side in (56, 84, 112):
-      for count in (1, 2, 4, 6, 8):
-        yield {
-          'joint': True,
-          'occlusion': 'cutout',
-          'count': count,
-          'side': side,
-          'seed': seed,
-        }
+    yield from train_occlude_table2.cutouts(seed)

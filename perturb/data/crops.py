@@ -9,9 +9,8 @@ from PIL import Image
 from perturb.data.images import File, Header, opened, upright_image
 from perturb.data.pixels import to_rgb
 
-Box = tuple[
-  float, float, float, float
-]  # Left, top, right, bottom in pixels, the last two excluded.
+# Left, top, right, bottom in pixels, the last two excluded.
+Box = tuple[float, float, float, float]
 
 AREA = 0.08, 1.0  # Of a random crop, as a share of the picture.
 RATIO = 3 / 4, 4 / 3  # Its width / height.

@@ -56,15 +56,16 @@ def without_salient(
   if len(wrong):
     raise UserError(f'heatmaps: {len(wrong)} have values that are not numbers, first {wrong[0]}')
   count = int(share * heat[0].size + 1e-6)  # 0.7 * 100 is 70, not 69.
-  chunk = max(1, _AT_ONCE // heat[0].size)
-
-  @jax.jit
-  def removed(heat: jax.Array, shown: jax.Array) -> jax.Array:
-    return mapped(lambda i: _places(heat[i], shown[i], key) < count, len(heat), chunk)
-
-  gone = removed(heat, shown)
+  gone = _removed(heat, shown, count, key)
   filled = np.round(np.asarray(colour)).astype(np.uint8)
   return np.where(np.asarray(gone)[..., None], filled, images)
+
+
+@jax.jit
+def _removed(heat: jax.Array, shown: jax.Array, count: int, key: jax.Array) -> jax.Array:
+  """Whether each pixel is one of the first `count` of its picture: bool `[N, H, W]`."""
+  chunk = max(1, _AT_ONCE // heat[0].size)
+  return mapped(lambda i: _places(heat[i], shown[i], key) < count, len(heat), chunk)
 
 
 def _places(heat: jax.Array, shown: jax.Array, key: jax.Array) -> jax.Array:

@@ -106,8 +106,8 @@ def run(config: ConfigDict, workdir: str) -> int:
   The workdir gets `config.json`, `versions.json`, `inputs.json`; `results/`, whether each network
   is right about each picture of each test; `augmentations.csv`, the accuracy of each network;
   `augmentations_means.csv`, means, deviations, and the paired differences to the row that each is
-  held against; and `augmentations.png`. What it holds is not computed again: rows and seeds can be
-  added.
+  held against; and `augmentations.png`. What it holds is not computed again: other rows of the
+  config can be compared, and seeds added.
   """
   rows = _check(config)
   dataset = labelled(config)

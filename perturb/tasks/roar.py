@@ -148,18 +148,14 @@ def _heatmaps(study: Study, net: Pretrained, method: str) -> np.ndarray:
   for start in range(0, len(used), AT_ONCE):
     some = used[start : start + AT_ONCE]
     filled = np.resize(some, min(AT_ONCE, len(used)))  # One shape, one program.
-    x = net.preprocess(split.images[filled])
-    target = split.labels[filled] if config.target == 'label' else _predicted(net, x)
+    x = jnp.asarray(net.preprocess(split.images[filled]))
+    target = split.labels[filled] if config.target == 'label' else np.asarray(net(x)).argmax(-1)
     found[some] = np.asarray(function(net, x, target, **options))[: len(some)]
     progress.advance(len(some))
   progress.close()
   if not np.isfinite(found).all():
     raise UserError(f'config.methods: heatmaps of {method!r} have values that are not numbers')
   return found
-
-
-def _predicted(net: Pretrained, x: np.ndarray) -> np.ndarray:
-  return np.asarray(jax.jit(lambda net, x: net(x).argmax(-1))(net, x))
 
 
 def _accuracies(study: Study, explained: Pretrained) -> Accuracies:

@@ -12,7 +12,7 @@ from perturb.errors import UserError
 from perturb.nets.pretrained import Pretrained
 from perturb.tasks.train_data import Data
 from perturb.training import sharding
-from perturb.training.steps import make_evaluate
+from perturb.training.steps import input_of, make_evaluate
 
 
 class Predicted(NamedTuple):
@@ -77,5 +77,4 @@ _count = jax.jit(lambda valid: valid.sum())
 
 
 def _classify(net: Pretrained, images: jax.Array) -> jax.Array:
-  x = net.preprocessing.from_unit(images.astype(jnp.float32) / 255)
-  return jnp.argmax(net(x), axis=-1)
+  return jnp.argmax(net(input_of(net, images)), axis=-1)

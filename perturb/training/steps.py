@@ -199,7 +199,7 @@ def make_views(net: Pretrained, recipe: Recipe) -> Views:
 
   def views(variables, images, labels, key):
     keys = [jax.random.fold_in(key, use) for use in (_SHIFT, _FLIP, _OCCLUDE)]
-    x = _input(net, images)
+    x = input_of(net, images)
     x = shifted(keys[0], x, recipe.pad) if recipe.pad else x
     x = flipped(keys[1], x) if recipe.flip else x
     x = x.astype(jnp.bfloat16) if recipe.half else x
@@ -209,8 +209,8 @@ def make_views(net: Pretrained, recipe: Recipe) -> Views:
   return views
 
 
-def _input(net: Pretrained, images: jax.Array) -> jax.Array:
-  """The network's input; pictures that are no bytes are preprocessed already."""
+def input_of(net: Pretrained, images: jax.Array) -> jax.Array:
+  """The network's input `[N, H, W, C]`; pictures that are no bytes are preprocessed already."""
   if images.dtype != jnp.uint8:
     return images
   return net.preprocessing.from_unit(images.astype(jnp.float32) / 255)
@@ -274,7 +274,7 @@ def make_evaluate(net: Pretrained) -> Evaluate:
 
   @jax.jit
   def evaluate(variables, images, labels, valid):
-    logits: Any = net.network.apply(variables, _input(net, images))
+    logits: Any = net.network.apply(variables, input_of(net, images))
     own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
     first = jnp.arange(logits.shape[-1]) < labels[:, None]
     better = ((logits > own) | ((logits == own) & first)).sum(-1)
@@ -299,6 +299,6 @@ def predictions(net: Pretrained, images: jax.Array, members: jax.Array) -> jax.A
   """
 
   def classify(index: jax.Array) -> jax.Array:
-    return jnp.argmax(net(_input(net, images[members[index]])), axis=-1)
+    return jnp.argmax(net(input_of(net, images[members[index]])), axis=-1)
 
   return mapped(classify, members.shape[0], default_forward_chunk(images.shape[1:]))
